@@ -1,0 +1,35 @@
+"""How gunicorn serves the site. Every setting can be overridden on the command line, these by environment."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+# All interfaces: the first run is often on a machine in the room, and phones are to reach it.
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"
+
+# Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
+workers = os.environ.get("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1)
+
+# WSGI unless asked for: -k uvicorn.workers.UvicornWorker with polls.asgi for live pages.
+worker_class = os.environ.get("WORKER_CLASS", "sync")
+
+# nginx and browsers use a connection again within this many seconds.
+keepalive = 5
+
+# Where an access log is asked for, it holds no address of a voter (%(h)s is left out).
+access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
+
+# gunicorn would open a socket for its remote control in the home folder. Signals do all that this site needs,
+# a second site of the same user does not collide, and a read-only home is no surprise.
+control_socket_disable = True
+
+
+def on_starting(server: object) -> None:
+    """Prepare the site, or refuse to start, once and before there are workers.
+
+    In a process of its own: what the master imports, no reload would renew.
+    """
+    status = subprocess.run([sys.executable, "-c", "import polls.wsgi"]).returncode
+    if status:
+        sys.exit(status)

@@ -1,0 +1,24 @@
+"""The door for ASGI servers: uvicorn polls.asgi:application, gunicorn polls.asgi -k uvicorn.workers.UvicornWorker."""
+
+import logging
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
+django.setup(set_prefix=False)
+
+from . import first_run  # noqa: E402  Django must be set up before the models load.
+from .handler import Handler  # noqa: E402
+
+
+def without_address(record: logging.LogRecord) -> bool:
+    """Take the voter's IP address out of the access log, which uvicorn writes unasked."""
+    if isinstance(record.args, tuple) and record.args:
+        record.args = ("-", *record.args[1:])
+    return True
+
+
+logging.getLogger("uvicorn.access").addFilter(without_address)
+first_run.prepare()
+application = Handler()

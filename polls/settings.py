@@ -1,0 +1,281 @@
+"""Settings of the site: one file, everything from the environment, defaults that just work.
+
+Each variable is read once, beside its default. README.md has them in a table.
+"""
+
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Stop the start with one clear sentence."""
+    print(sentence, file=sys.stderr, flush=True)
+    # gunicorn starts a worker that exits with 1 again, for ever; 3 is its own
+    # "failed to boot", which stops it.
+    sys.exit(3 if "gunicorn.arbiter" in sys.modules else 1)
+
+
+def _env(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _secret_env(name: str) -> str:
+    """Read a variable, or the file that NAME_FILE names."""
+    path = _env(f"{name}_FILE")
+    if not path:
+        return _env(name)
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        refuse(
+            f"{name}_FILE is {path!r}, which cannot be read ({error.strerror}). "
+            "Name a file that this user can read."
+        )
+
+
+def _switch(name: str) -> bool:
+    value = _env(name, "0").lower()
+    if value not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+        refuse(f"{name} is {value!r}. Use 1 or 0.")
+    return value in {"1", "true", "yes", "on"}
+
+
+def _count(name: str, default: int) -> int:
+    value = _env(name, str(default))
+    if not value.isdecimal() or not 1 <= len(value) <= 4 or int(value) == 0:
+        refuse(f"{name} is {value!r}. Use a whole number from 1 to 9999.")
+    return int(value)
+
+
+# Data: the SQLite database and the secret, in one folder.
+
+DATA_DIR = Path(_env("DATA_DIR", str(BASE_DIR / "var"))).absolute()
+
+
+def _kept_secret(path: Path) -> str:
+    """Return the secret in this file; make the file, readable by its owner alone, if there is none."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, draft = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(50))
+            # Several workers may start at once: the first link wins, all read it.
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                os.unlink(draft)
+        return path.read_text().strip()
+    except OSError as error:
+        refuse(
+            f"The data folder {str(path.parent)!r} cannot be used ({error.strerror}). "
+            "Make it writable, or name another one in DATA_DIR."
+        )
+
+
+# Voter keys are made with this secret: changing it lets people vote again on open polls.
+SECRET_KEY = _secret_env("SECRET_KEY") or _kept_secret(DATA_DIR / "secret_key")
+if len(SECRET_KEY) < 32:
+    refuse("SECRET_KEY is too short. Use at least 32 random characters.")
+
+DEBUG = _switch("DEBUG")
+
+
+# The address: SITE_URL is the one switch to production.
+
+SITE_URL = _env("SITE_URL").rstrip("/")
+try:
+    _site = urlsplit(SITE_URL)
+    _bad_site = bool(SITE_URL) and (
+        _site.scheme not in {"http", "https"}
+        or not _site.hostname
+        or _site.port == 0
+        or SITE_URL != f"{_site.scheme}://{_site.netloc}"
+        or "@" in _site.netloc
+    )
+except ValueError:
+    _bad_site = True
+if _bad_site:
+    refuse(
+        f"SITE_URL is {SITE_URL!r}. "
+        "Use the address that voters type, such as https://polls.example.org, without a path."
+    )
+_https = _site.scheme == "https"
+
+# The loopback names stay, so that the operator can ask for /healthz on the machine itself.
+ALLOWED_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+if _site.hostname:
+    _host = _site.hostname
+    ALLOWED_HOSTS.append(f"[{_host}]" if ":" in _host else _host)
+ALLOWED_HOSTS += [name for name in _env("ALLOWED_HOSTS").split(",") if name.strip()]
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
+SECURE_SSL_REDIRECT = _https
+# A load balancer asks for it over plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _https else 0
+# The site speaks for its own host only: what other subdomains do is not ours to promise.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+X_FRAME_OPTIONS = "DENY"
+
+# No inline script or style anywhere, the admin included.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+
+# The database.
+
+_SQLITE = {
+    # Waits in line for the one writer at a time that SQLite has. Less than gunicorn's timeout of 30 s.
+    "timeout": 20,
+    # A transaction that reads first and writes later would fail at once if another has written meanwhile.
+    "transaction_mode": "IMMEDIATE",
+    # WAL: readers and the writer do not stop each other. FULL: a vote that was accepted survives a power cut.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+
+
+def _database(url: str) -> dict[str, object]:
+    """Return Django's settings for a database address: sqlite:///... or postgres://..."""
+    allowed = (
+        "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
+    )
+    # The password is not for the log: only the scheme is named.
+    scheme = url.partition(":")[0]
+    if scheme not in {"sqlite", "postgres", "postgresql"}:
+        refuse(f"DATABASE_URL begins with {scheme!r}. {allowed}")
+    try:
+        config = dj_database_url.parse(url)
+    except ValueError as error:
+        refuse(f"DATABASE_URL cannot be read ({error}). {allowed}")
+    if not config["NAME"]:
+        refuse(f"DATABASE_URL names no database. {allowed}")
+    # A connection is kept by its thread: opening one for each request costs half the page.
+    config |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    if scheme == "sqlite":
+        config["OPTIONS"] = _SQLITE | config.get("OPTIONS", {})
+    return config
+
+
+DATABASES = {
+    "default": _database(
+        _secret_env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'polls.sqlite3'}"
+    )
+}
+if "sqlite" in DATABASES["default"]["ENGINE"]:
+    _folder = Path(DATABASES["default"]["NAME"]).parent
+    try:
+        _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=_folder).close()
+    except OSError as error:
+        refuse(
+            f"The data folder {str(_folder)!r} cannot be used ({error.strerror}). "
+            "Make it writable, or name another one in DATA_DIR."
+        )
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Threads that answer requests in each ASGI worker; each keeps one database connection.
+ASGI_THREADS = _count("ASGI_THREADS", 4)
+
+
+# Django's own.
+
+INSTALLED_APPS = [
+    "polls.apps.PollsConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "polls.urls"
+WSGI_APPLICATION = "polls.wsgi.application"
+CSRF_FAILURE_VIEW = "polls.errors.csrf_failure"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# The site takes votes and short texts, never files.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["polls.forms.RefuseFiles"]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = _env("TIME_ZONE", "UTC")
+try:
+    ZoneInfo(TIME_ZONE)
+except (ValueError, OSError, LookupError):
+    refuse(f"TIME_ZONE is {TIME_ZONE!r}. Use a name such as Europe/Paris or UTC.")
+
+STATIC_URL = "/static/"
+# Files are served from where they lie: no collectstatic to forget.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 0 if DEBUG else 600
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        # Django would mail its errors, and to nobody; the operator reads the terminal or the journal.
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # Every address that a robot tries is not news; what broke is.
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,26 @@
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from . import views
+
+poll_urls = [
+    path("", views.index, name="index"),
+    path("<int:question_id>/", views.detail, name="detail"),
+    path("<int:question_id>/vote/", views.vote, name="vote"),
+    path("<int:question_id>/results/", views.results, name="results"),
+    path("<int:question_id>/results.json", views.results_json, name="results_json"),
+    path("<int:question_id>/results.csv", views.results_csv, name="results_csv"),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="polls:index")),
+    path("polls/", include((poll_urls, "polls"))),
+    path("healthz", views.healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "polls.errors.bad_request"
+handler403 = "polls.errors.permission_denied"
+handler404 = "polls.errors.not_found"
+handler500 = "polls.errors.server_error"

@@ -1,0 +1,153 @@
+import csv
+import hashlib
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import get_conditional_response
+from django.views.decorators.cache import cache_control
+
+from .errors import allow
+from .forms import BallotForm
+from .models import Choice, NotOpen, Question
+from .voters import new_voter, read_voter, remember_voter, voter_key
+
+PAGE_SIZE = 20
+
+
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+def index(request: HttpRequest) -> HttpResponse:
+    page = _page_number(request)
+    start = (page - 1) * PAGE_SIZE
+    # One more than a page tells whether another follows, without counting them all.
+    questions = Question.objects.published().newest_first()
+    questions = list(questions[start : start + PAGE_SIZE + 1])
+    if page > 1 and not questions:
+        raise Http404
+    context = {
+        "latest_question_list": questions[:PAGE_SIZE],
+        "newer_page": page - 1,
+        "older_page": page + 1 if len(questions) > PAGE_SIZE else None,
+    }
+    return render(request, "polls/index.html", context)
+
+
+def _page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "1")
+    if not (text.isascii() and text.isdecimal() and len(text) < 8 and int(text)):
+        raise Http404
+    return int(text)
+
+
+def _published_or_404(question_id: int) -> Question:
+    return get_object_or_404(Question.objects.published(), pk=question_id)
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def detail(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _published_or_404(question_id)
+    return _ballot_page(request, question, BallotForm(question))
+
+
+def _chosen(request: HttpRequest, question: Question) -> set[int]:
+    """Return the choices on the ballot of whoever asks."""
+    voter = read_voter(request)
+    return question.chosen_by(voter_key(question, voter)) if voter else set()
+
+
+def _ballot_page(
+    request: HttpRequest, question: Question, form: BallotForm, error_message: str = ""
+) -> HttpResponse:
+    context = {
+        "question": question,
+        "form": form,
+        "chosen": _chosen(request, question),
+        "error_message": error_message,
+    }
+    response = render(request, "polls/detail.html", context)
+    # The voter is known before the first vote, so that a double click is one voter.
+    if question.is_open and not read_voter(request):
+        remember_voter(response, new_voter())
+    return response
+
+
+@allow("POST")
+@cache_control(private=True, no_cache=True)
+def vote(request: HttpRequest, question_id: int) -> HttpResponse:
+    _require_utf8(request)
+    question = _published_or_404(question_id)
+    form = BallotForm(question, request.POST)
+    if not form.is_valid():
+        return _ballot_page(request, question, form, form.error_message)
+    voter = read_voter(request) or new_voter()
+    try:
+        question.cast(voter_key(question, voter), form.cleaned_data["choice"])
+    except NotOpen:
+        return _ballot_page(request, question, form, "Your vote was not counted.")
+    except Choice.DoesNotExist:
+        sentence = "The choices have just changed. Select one of the choices below."
+        return _ballot_page(request, question, BallotForm(question), sentence)
+    except Question.DoesNotExist:
+        raise Http404 from None
+    response = redirect("polls:results", question.pk)
+    remember_voter(response, voter)
+    return response
+
+
+def _require_utf8(request: HttpRequest) -> None:
+    """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
+    if request.content_type == "application/x-www-form-urlencoded":
+        try:
+            request.body.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest("The form is not UTF-8.") from error
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def results(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _published_or_404(question_id)
+    context = {
+        "question": question,
+        "tally": question.tally(),
+        "chosen": _chosen(request, question),
+    }
+    return render(request, "polls/results.html", context)
+
+
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
+    response = JsonResponse(_published_or_404(question_id).tally())
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    return get_conditional_response(request, response["ETag"], None, response)
+
+
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
+    tally = _published_or_404(question_id).tally()
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"poll-{question_id}-results.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    rows = csv.writer(response)
+    rows.writerow(["choice_id", "choice", "votes", "percent"])
+    for choice in tally["choices"]:
+        text = _harmless(choice["text"])
+        rows.writerow([choice["id"], text, choice["votes"], choice["percent"]])
+    return response
+
+
+def _harmless(text: str) -> str:
+    """Keep a spreadsheet from running this text as a formula."""
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+@allow("GET", "HEAD")
+@cache_control(no_store=True)
+def healthz(request: HttpRequest) -> HttpResponse:
+    # A real read; a database that is away answers 503 as on every other page.
+    Question.objects.exists()
+    return HttpResponse("ok\n", content_type="text/plain")
