@@ -1,15 +1,25 @@
-"""How gunicorn serves the site. Every setting can be overridden on the command line, these by environment."""
+"""How gunicorn serves the site. Each setting can be overridden on the command line, these four by environment:
+HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
 import multiprocessing
 import os
 import subprocess
 import sys
 
+
+def number(name: str, default: int, most: int) -> int:
+    """Read a whole number from 1 on; stop the start with one sentence if it is none."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+        sys.exit(f"{name} is {text!r}. Use a whole number from 1 to {most}.")
+    return int(text)
+
+
 # All interfaces: the first run is often on a machine in the room, and phones are to reach it.
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{number('PORT', 8000, 65535)}"
 
 # Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
-workers = os.environ.get("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1)
+workers = number("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1, 999)
 
 # WSGI unless asked for: -k uvicorn.workers.UvicornWorker with polls.asgi for live pages.
 worker_class = os.environ.get("WORKER_CLASS", "sync")

@@ -1,6 +1,7 @@
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 
 from .models import Choice, Question, QuestionQuerySet
@@ -26,13 +27,24 @@ class StateFilter(admin.SimpleListFilter):
         return None
 
 
+class ChoiceFormSet(BaseInlineFormSet):
+    default_error_messages = BaseInlineFormSet.default_error_messages | {
+        "too_few_forms": "A question needs at least %(num)d choices."
+    }
+
+
 class ChoiceInline(admin.TabularInline):
     model = Choice
+    formset = ChoiceFormSet
     min_num = 2
-    validate_min = True
     extra = 1
     # The running total is the ballots' business, nobody's to write.
     readonly_fields = ["votes"]
+
+    def get_formset(
+        self, request: HttpRequest, obj: Question | None = None, **kwargs: object
+    ) -> type[BaseInlineFormSet]:
+        return super().get_formset(request, obj, validate_min=True, **kwargs)
 
 
 @admin.register(Question)

@@ -8,6 +8,7 @@ changed unasked: the start is refused with the command to run.
 import fcntl
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from django.contrib.auth import get_user_model
@@ -23,7 +24,16 @@ ORGANISER = "organiser"
 
 
 def prepare() -> None:
-    """Make the database ready, or stop the start with one sentence."""
+    """Make the database ready, or stop the start with one sentence.
+
+    In a thread of its own: uvicorn imports the site inside its loop, where
+    Django refuses to talk to a database.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_prepare).result()
+
+
+def _prepare() -> None:
     try:
         if connection.vendor == "sqlite":
             with _one_at_a_time():
@@ -33,11 +43,9 @@ def prepare() -> None:
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except OperationalError as error:
-        refuse(
-            f"The database cannot be used ({str(error).strip()}). Check DATABASE_URL."
-        )
+        reason = " ".join(str(error).split())
+        refuse(f"The database cannot be used ({reason}). Check DATABASE_URL.")
     finally:
-        # A worker forked or threaded later opens its own.
         connection.close()
 
 

@@ -283,6 +283,14 @@ def new_receipt() -> str:
     return get_random_string(12, RECEIPT_ALPHABET)
 
 
+class BallotQuerySet(models.QuerySet["Ballot"]):
+    def unsound(self) -> "BallotQuerySet":
+        """Return the ballots that do not have exactly one mark, for a choice of their question."""
+        marks = models.Count("mark")
+        own = models.Count("mark", filter=Q(mark__choice__question=F("question")))
+        return self.annotate(marks=marks, own=own).exclude(marks=1, own=1)
+
+
 class Ballot(models.Model):
     """One voter's answer to one question. The voter is an opaque key, made in polls.voters."""
 
@@ -292,6 +300,8 @@ class Ballot(models.Model):
     receipt = models.CharField(max_length=12, unique=True, default=new_receipt)
     cast_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True)
+
+    objects = BallotQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,40 +1,27 @@
 """The door for WSGI servers: gunicorn polls.wsgi.
 
-Handed to an ASGI server (gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker,
-as many a server is started), it serves the site as polls.asgi does.
+Handed to an ASGI server, it serves the site as polls.asgi does: many a server
+is started with gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker.
 """
 
-import functools
-import os
-from collections.abc import Callable
 from typing import Any
 
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.wsgi import WSGIHandler
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
-wsgi_application = get_wsgi_application()
+from .asgi import application as asgi_application
 
-from . import first_run  # noqa: E402  Django must be set up before the models load.
-
-first_run.prepare()
+wsgi_application = WSGIHandler()
 
 
-@functools.cache
-def _asgi_application() -> Callable[..., Any]:
-    from .asgi import application
+def application(first: Any, *rest: Any) -> Any:
+    """Tell by the number of arguments what kind of server calls; their types are the server's business.
 
-    return application
-
-
-def application(*arguments: Any) -> Any:
-    """Tell by the number of arguments what kind of server calls.
-
-    Two are WSGI (environ, start_response); three are ASGI (scope, receive,
-    send); one is the scope alone, as uvicorn calls what it takes for an ASGI 2
-    application, and wants the callable that takes the rest.
+    Two are WSGI: environ and start_response. Three are ASGI: scope, receive
+    and send. The scope alone is how uvicorn calls a plain function: it takes it
+    for an ASGI 2 application, and gives the rest to what it gets back.
     """
-    if len(arguments) == 2:
-        return wsgi_application(*arguments)
-    if len(arguments) == 3:
-        return _asgi_application()(*arguments)
-    return functools.partial(_asgi_application(), *arguments)
+    if not rest:
+        return lambda receive, send: asgi_application(first, receive, send)
+    if len(rest) == 1:
+        return wsgi_application(first, *rest)
+    return asgi_application(first, *rest)

@@ -1,0 +1,61 @@
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from servers import Site, new_database
+
+from polls.models import Choice, Question
+
+Ask = Callable[..., Question]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Test on a SQLite file as the site uses it: a database in memory has other locks."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        folder = tmp_path_factory.mktemp("database")
+        database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture
+def ask(db: None) -> Ask:
+    """Return the one who asks: ask("Red or blue?", "Red", "Blue", opens=hours, closes=hours from now)."""
+
+    def ask(
+        text: str, *choices: str, opens: float = -1, closes: float | None = None
+    ) -> Question:
+        hours = lambda n: timezone.now() + datetime.timedelta(hours=n)
+        question = Question.objects.create(
+            question_text=text,
+            pub_date=hours(opens),
+            closes_at=None if closes is None else hours(closes),
+        )
+        for choice in choices:
+            Choice.objects.create(question=question, choice_text=choice)
+        return question
+
+    return ask
+
+
+@pytest.fixture
+def colours(ask: Ask) -> Question:
+    return ask("Which colour?", "Red", "Blue")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start servers as a user would, each on a database of its own; they end with the test."""
+    sites = []
+
+    def start(command: str, **environment: str) -> Site:
+        sites.append(Site(command, tmp_path / f"site{len(sites)}", environment))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        site.stop()

@@ -1,0 +1,167 @@
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+from django.utils import timezone
+
+from polls.models import Choice, Question
+
+LIST = "/admin/polls/question/"
+
+
+def form(text="Which way?", choices=("Left", "Right"), existing=(), **more):
+    """Return what the admin's form posts: a question and its choices."""
+    now = timezone.now()
+    data = {
+        "question_text": text,
+        "pub_date_0": now.date().isoformat(),
+        "pub_date_1": "00:00:00",
+        "closes_at_0": "",
+        "closes_at_1": "",
+        "choice_set-TOTAL_FORMS": len(choices),
+        "choice_set-INITIAL_FORMS": len(existing),
+    }
+    for n, choice in enumerate(choices):
+        data[f"choice_set-{n}-choice_text"] = choice
+    for n, choice in enumerate(existing):
+        data[f"choice_set-{n}-id"] = choice.pk
+    return data | more
+
+
+def test_it_adds_a_question_with_its_choices(admin_client):
+    response = admin_client.post(f"{LIST}add/", form())
+    assert response.status_code == 302
+    question = Question.objects.get()
+    assert [c.choice_text for c in question.choice_set.order_by("id")] == [
+        "Left",
+        "Right",
+    ]
+
+
+@pytest.mark.parametrize("choices", [[], ["Left"]])
+def test_it_requires_two_choices(admin_client, choices):
+    page = admin_client.post(f"{LIST}add/", form(choices=choices))
+    assert "A question needs at least 2 choices." in page.text
+    assert Question.objects.count() == 0
+
+
+def test_it_rejects_closing_before_opening(admin_client):
+    more = {"closes_at_0": "2001-01-01", "closes_at_1": "00:00:00"}
+    page = admin_client.post(f"{LIST}add/", form(**more))
+    assert "A question cannot close before it is published." in page.text
+
+
+def test_it_lists_state_dates_and_ballots(admin_client, ask):
+    ask("Later?", opens=1)
+    ask("Over?", opens=-2, closes=-1)
+    now = ask("Now?", "Yes", "No")
+    now.cast("a" * 32, [now.choice_set.first().pk])
+    page = admin_client.get(LIST)
+    rows = {q.question_text: q.ballots for q in page.context["cl"].result_list}
+    assert rows == {"Later?": 0, "Over?": 0, "Now?": 1}
+    for state in ("Scheduled", "Open", "Closed"):
+        assert f'<td class="field-state">{state}</td>' in page.text
+
+
+@pytest.mark.parametrize("state", ["scheduled", "open", "closed"])
+def test_it_filters_by_state(admin_client, ask, state):
+    ask("scheduled", opens=1)
+    ask("closed", opens=-2, closes=-1)
+    ask("open")
+    page = admin_client.get(LIST, {"state": state})
+    assert [q.question_text for q in page.context["cl"].result_list] == [state]
+
+
+def test_it_searches(admin_client, ask):
+    ask("Tea?")
+    ask("Coffee?")
+    page = admin_client.get(LIST, {"q": "tea"})
+    assert [q.question_text for q in page.context["cl"].result_list] == ["Tea?"]
+
+
+def act(client, action, *questions):
+    data = {"action": action, "_selected_action": [q.pk for q in questions]}
+    return client.post(LIST, data, follow=True)
+
+
+def test_close_now_closes_what_is_open(admin_client, ask):
+    page = act(admin_client, "close_now", ask("Now?"), ask("Later?", opens=1))
+    assert "Closed: 1." in page.text
+    assert "not open: 1." in page.text
+    assert Question.objects.closed().get().question_text == "Now?"
+
+
+def test_duplicate_makes_a_scheduled_copy(admin_client, colours):
+    act(admin_client, "duplicate", colours)
+    assert Question.objects.scheduled().get().choice_set.count() == 2
+
+
+def test_it_leads_to_the_public_page(admin_client, colours):
+    page = admin_client.get(f"{LIST}{colours.pk}/change/").text
+    assert "View on site" in page
+    link = page.split('class="viewsitelink"')[0].rsplit('href="', 1)[1].split('"')[0]
+    target = admin_client.get(link).headers["Location"]
+    assert target.endswith(f"/polls/{colours.pk}/")
+
+
+def test_votes_cannot_be_written(admin_client, colours):
+    red, blue = existing = list(colours.choice_set.order_by("id"))
+    data = form("Forged?", ["Red", "Blue"], existing, **{"choice_set-0-votes": "99"})
+    admin_client.post(f"{LIST}{colours.pk}/change/", data)
+    assert Question.objects.get().question_text == "Forged?"
+    assert Choice.objects.get(pk=red.pk).votes == 0
+
+
+def test_ballots_have_no_page(admin_client, colours):
+    for model in ("ballot", "mark", "choice"):
+        assert admin_client.get(f"/admin/polls/{model}/").status_code == 404
+
+
+def test_a_choice_with_votes_is_not_deleted(admin_client, colours):
+    existing = list(colours.choice_set.order_by("id"))
+    colours.cast("a" * 32, [existing[0].pk])
+    more = {"choice_set-0-DELETE": "on", "choice_set-2-choice_text": "Green"}
+    data = form("?", ["Red", "Blue", "Green"], existing, **more)
+    page = admin_client.post(f"{LIST}{colours.pk}/change/", data)
+    assert "would require deleting the following protected" in page.text
+    assert colours.choice_set.count() == 2
+
+
+def test_a_question_is_deleted_with_its_ballots(admin_client, colours):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    admin_client.post(f"{LIST}{colours.pk}/delete/", {"post": "yes"})
+    assert Question.objects.count() == 0
+
+
+def test_markup_is_shown_as_text(admin_client, ask):
+    question = ask("<script>alert(1)</script>", "<b>x</b>")
+    for path in (LIST, f"{LIST}{question.pk}/change/"):
+        page = admin_client.get(path).text
+        assert "<script>alert" not in page and "<b>x" not in page
+
+
+def test_it_requires_an_organiser(client, colours):
+    assert client.get(LIST).status_code == 302
+    act(client, "close_now", colours)
+    assert colours.is_open
+
+
+def test_actions_require_their_permission(client, colours):
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_question"))
+    client.force_login(viewer)
+    act(client, "close_now", colours)
+    act(client, "duplicate", colours)
+    assert Question.objects.open().count() == Question.objects.count() == 1
+
+
+@pytest.mark.parametrize("number", [10, 10_000])
+def test_the_list_takes_a_fixed_number_of_queries(
+    admin_client, django_assert_num_queries, number
+):
+    questions = [Question(question_text=f"Question {n}?") for n in range(number)]
+    Question.objects.bulk_create(questions)
+    with django_assert_num_queries(7):
+        assert (
+            admin_client.get(reverse("admin:polls_question_changelist")).status_code
+            == 200
+        )

@@ -1,0 +1,150 @@
+"""question.cast(), the one way in which a vote is written."""
+
+import datetime
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import RestrictedError
+from django.utils import timezone
+
+from polls.models import Ballot, Choice, Mark, NotOpen, Question
+
+ANN, BOB = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def red(colours) -> int:
+    return colours.choice_set.get(choice_text="Red").pk
+
+
+@pytest.fixture
+def blue(colours) -> int:
+    return colours.choice_set.get(choice_text="Blue").pk
+
+
+def totals(question: Question) -> list[int]:
+    return list(question.choice_set.order_by("id").values_list("votes", flat=True))
+
+
+def test_it_works(colours, red):
+    ballot = colours.cast(ANN, [red])
+    assert totals(colours) == [1, 0]
+    assert colours.chosen_by(ANN) == {red}
+    assert len(ballot.receipt) == 12
+
+
+def test_a_second_ballot_changes_the_first(colours, red, blue):
+    first = colours.cast(ANN, [red])
+    second = colours.cast(ANN, [blue])
+    assert totals(colours) == [0, 1]
+    assert Ballot.objects.get() == first == second
+    assert second.receipt == first.receipt
+    assert second.changed_at > first.cast_at
+
+
+def test_the_same_ballot_again_changes_nothing(colours, red):
+    colours.cast(ANN, [red])
+    colours.cast(ANN, [red])
+    assert totals(colours) == [1, 0]
+    assert Ballot.objects.get().changed_at is None
+
+
+def test_voters_do_not_touch_each_other(colours, red, blue):
+    colours.cast(ANN, [red])
+    colours.cast(BOB, [blue])
+    colours.cast(BOB, [red])
+    assert totals(colours) == [2, 0]
+    assert colours.chosen_by(ANN) == colours.chosen_by(BOB) == {red}
+
+
+def test_it_rejects_a_choice_of_another_question(colours, ask):
+    other = ask("Which number?", "One").choice_set.get().pk
+    with pytest.raises(Choice.DoesNotExist):
+        colours.cast(ANN, [other])
+    assert Ballot.objects.count() == Mark.objects.count() == 0
+
+
+def test_it_rejects_a_change_to_a_choice_that_is_gone_and_keeps_the_ballot(
+    colours, red
+):
+    colours.cast(ANN, [red])
+    with pytest.raises(Choice.DoesNotExist):
+        colours.cast(ANN, [10**15])
+    assert totals(colours) == [1, 0]
+    assert colours.chosen_by(ANN) == {red}
+
+
+@pytest.mark.parametrize("opens, closes", [(1, None), (-2, -1)])
+def test_it_rejects_a_question_that_is_not_open(ask, opens, closes):
+    question = ask("Early or late?", "Early", opens=opens, closes=closes)
+    with pytest.raises(NotOpen):
+        question.cast(ANN, [question.choice_set.get().pk])
+    assert Ballot.objects.count() == 0
+
+
+def test_it_asks_the_clock_not_the_object(colours, red):
+    """The page was loaded while the question was open."""
+    stale = Question.objects.get()
+    colours.close()
+    with pytest.raises(NotOpen):
+        stale.cast(ANN, [red])
+    assert stale.state() == "closed"
+
+
+def test_it_rejects_a_change_after_the_close(colours, red, blue):
+    colours.cast(ANN, [red])
+    colours.close()
+    with pytest.raises(NotOpen):
+        colours.cast(ANN, [blue])
+    assert totals(colours) == [1, 0]
+
+
+def test_it_rejects_a_deleted_question(colours, red):
+    gone = Question.objects.get()
+    colours.delete()
+    with pytest.raises(Question.DoesNotExist):
+        gone.cast(ANN, [red])
+
+
+def test_it_costs_the_same_for_the_first_and_the_thousandth(
+    colours, red, django_assert_num_queries
+):
+    with django_assert_num_queries(6):
+        colours.cast(ANN, [red])
+    for n in range(50):
+        colours.cast(f"{n:032}", [red])
+    with django_assert_num_queries(6):
+        colours.cast(BOB, [red])
+
+
+def test_the_database_refuses_a_second_ballot(colours):
+    Ballot.objects.create(question=colours, voter=ANN)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Ballot.objects.create(question=colours, voter=ANN)
+
+
+def test_the_database_refuses_a_second_mark(colours, red):
+    ballot = colours.cast(ANN, [red])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Mark.objects.create(ballot=ballot, choice_id=red)
+
+
+def test_the_database_refuses_a_negative_total(red):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Choice.objects.filter(pk=red).update(votes=-1)
+
+
+def test_a_choice_with_votes_cannot_be_deleted_alone(colours, red):
+    colours.cast(ANN, [red])
+    with pytest.raises(RestrictedError):
+        Choice.objects.get(pk=red).delete()
+
+
+def test_the_window_ends_at_its_very_moment(colours, red):
+    Question.objects.update(
+        closes_at=timezone.now() + datetime.timedelta(milliseconds=1)
+    )
+    while timezone.now() < Question.objects.get().closes_at:
+        pass
+    with pytest.raises(NotOpen):
+        colours.cast(ANN, [red])

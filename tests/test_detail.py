@@ -1,0 +1,77 @@
+import pytest
+
+from polls.models import Question
+
+
+def test_it_works(client, colours):
+    page = client.get(f"/polls/{colours.pk}/")
+    assert page.context["question"] == colours
+    assert "<legend><h1>Which colour?</h1></legend>" in page.text
+    assert page.text.count('type="radio"') == 2
+
+
+def test_it_gives_the_browser_a_voter_cookie_out_of_reach_of_scripts(client, colours):
+    cookie = client.get(f"/polls/{colours.pk}/").cookies["voter"]
+    assert cookie["httponly"] and cookie["samesite"] == "Lax"
+
+
+def test_it_keeps_a_known_voter(client, colours):
+    client.get(f"/polls/{colours.pk}/")
+    assert "voter" not in client.get(f"/polls/{colours.pk}/").cookies
+
+
+def test_it_rejects_a_scheduled_question(client, ask):
+    question = ask("Secret?", opens=1)
+    page = client.get(f"/polls/{question.pk}/")
+    assert page.status_code == 404
+    assert "Secret?" not in page.text
+
+
+def test_it_offers_no_form_after_the_close(client, ask):
+    question = ask("Over?", "Yes", opens=-2, closes=-1)
+    page = client.get(f"/polls/{question.pk}/")
+    assert "This poll closed at" in page.text
+    assert "<form" not in page.text
+    assert "voter" not in page.cookies
+
+
+def test_it_shows_the_choice_made(client, colours):
+    red = colours.choice_set.first()
+    client.get(f"/polls/{colours.pk}/")
+    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    page = client.get(f"/polls/{colours.pk}/").text
+    assert f'value="{red.pk}" checked' in page
+    assert "Change your vote" in page
+
+
+def test_it_handles_a_question_without_choices(client, ask):
+    question = ask("Anything?")
+    assert "no choices yet" in client.get(f"/polls/{question.pk}/").text
+
+
+@pytest.mark.parametrize(
+    "pk", ["0", "999", "-1", "9" * 40, "9" * 5000, "٣", "1.0", "x"]
+)
+def test_it_rejects_ids_that_are_none(client, colours, pk):
+    for path in ("", "results/", "results.json", "results.csv"):
+        assert client.get(f"/polls/{pk}/{path}").status_code == 404
+
+
+def test_it_shows_markup_as_text(client, ask):
+    question = ask("<script>alert(1)</script>", "<b>bold</b>")
+    for path in ("", "results/"):
+        page = client.get(f"/polls/{question.pk}/{path}").text
+        assert "<script>" not in page and "<b>" not in page
+        assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("number", [2, 20])
+def test_it_takes_two_queries_and_three_for_a_known_voter(
+    client, ask, django_assert_num_queries, number
+):
+    question = ask("Many?", *map(str, range(number)))
+    with django_assert_num_queries(2):
+        client.get(f"/polls/{question.pk}/")
+    with django_assert_num_queries(3):
+        client.get(f"/polls/{question.pk}/")
+    assert Question.objects.count() == 1

@@ -1,0 +1,106 @@
+import pytest
+from django.db import OperationalError, connection
+
+from polls.models import Question
+
+
+def refuse_every_query(execute, sql, params, many, context):
+    raise OperationalError("the database is away")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
+@pytest.mark.parametrize(
+    "path", ["", "1/", "1/results/", "1/results.json", "1/results.csv"]
+)
+def test_it_rejects_the_wrong_method_with_a_page(client, db, path, method):
+    page = getattr(client, method)(f"/polls/{path}")
+    assert page.status_code == 405
+    assert page.headers["Allow"] == "GET, HEAD"
+    assert "does not take that kind of request" in page.text
+
+
+def test_it_rejects_reading_the_vote_address(client, colours):
+    page = client.get(f"/polls/{colours.pk}/vote/")
+    assert (page.status_code, page.headers["Allow"]) == (405, "POST")
+
+
+def test_head_is_get_without_a_body(client, colours):
+    for path in (
+        "/polls/",
+        f"/polls/{colours.pk}/",
+        f"/polls/{colours.pk}/results.json",
+    ):
+        page = client.head(path)
+        assert (page.status_code, page.content) == (200, b"")
+
+
+def test_not_found_is_a_page_with_a_way_back(client, db):
+    page = client.get("/nowhere/")
+    assert page.status_code == 404
+    assert '<a href="/polls/">To the polls</a>' in page.text
+
+
+def test_not_found_on_json_is_json(client, db):
+    answer = client.get("/polls/999/results.json")
+    assert answer.status_code == 404
+    assert answer.json()["status"] == 404
+    assert set(answer.json()) == {"error", "status"}
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "a b", "[::"]
+)
+def test_it_rejects_a_host_that_is_not_ours(client, db, host):
+    page = client.get("/polls/", headers={"host": host})
+    assert page.status_code == 400
+    assert "Bad request" in page.text
+    assert "evil" not in page.text
+
+
+def test_a_database_that_is_away_is_503_with_retry_after(client, colours):
+    with connection.execute_wrapper(refuse_every_query):
+        for path in ("/polls/", f"/polls/{colours.pk}/", "/healthz"):
+            page = client_without_raising(client).get(path)
+            assert page.status_code == 503
+            assert page.headers["Retry-After"] == "5"
+            assert "Nothing of this request was kept" in page.text
+
+
+def test_a_fault_of_ours_is_a_page(client, colours, monkeypatch):
+    monkeypatch.setattr(Question, "tally", lambda self: 1 / 0)
+    page = client_without_raising(client).get(f"/polls/{colours.pk}/results/")
+    assert page.status_code == 500
+    assert "Something broke on our side" in page.text
+    assert "ZeroDivisionError" not in page.text
+
+
+def client_without_raising(client):
+    client.raise_request_exception = False
+    return client
+
+
+def test_healthz_says_ok(client, db):
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    "path", ["/polls/", "/nowhere/", "/admin/login/", "/polls/1/vote/"]
+)
+def test_every_page_has_a_strict_security_policy(client, db, path):
+    policy = client.get(path).headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_no_page_has_inline_script_or_style(client, colours):
+    for path in (
+        "/polls/",
+        f"/polls/{colours.pk}/",
+        f"/polls/{colours.pk}/results/",
+        "/x/",
+    ):
+        page = client.get(path).text
+        assert "style=" not in page and "<style" not in page
+        assert "<script>" not in page and " on" + "click" not in page

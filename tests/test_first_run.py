@@ -1,0 +1,126 @@
+"""An empty folder and one command: what the operator and the first organiser meet."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from servers import ROOT, Voter
+
+sqlite_only = pytest.mark.skipif(
+    "DATABASE_URL" in os.environ, reason="on a server database nothing is made unasked"
+)
+server_only = pytest.mark.skipif(
+    "DATABASE_URL" not in os.environ, reason="is about a server database"
+)
+
+
+def log_in(site, name, password):
+    organiser = Voter(site.base)
+    page = organiser.get("/admin/login/").text
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page).group(1)
+    body = f"csrfmiddlewaretoken={token}&username={name}&password={password}"
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    organiser.request("POST", "/admin/login/", body.encode(), **kind)
+    return organiser
+
+
+@sqlite_only
+def test_it_shows_a_password_once_that_opens_the_admin(start):
+    site = start("gunicorn polls.wsgi").ready()
+    shown = re.findall(r"organiser is '(\w+)', password '(\w{16})'", site.output())
+    assert len(shown) == 1
+    organiser = log_in(site, *shown[0])
+    assert "Log out" in organiser.get("/admin/").text
+
+
+@sqlite_only
+def test_it_never_stores_the_password_in_clear(start):
+    site = start("gunicorn polls.wsgi").ready()
+    password = re.search(r"password '(\w+)'", site.output()).group(1)
+    site.stop()
+    for file in site.folder.iterdir():
+        assert file.name == "log" or password.encode() not in file.read_bytes()
+
+
+@sqlite_only
+def test_it_starts_with_a_sample_that_takes_a_vote(start):
+    site = start("gunicorn polls.wsgi").ready()
+    voter = Voter(site.base)
+    assert voter.vote(voter.open_ballot()[0]).status == 302
+    assert site.counts(1) == (1, 1)
+
+
+@sqlite_only
+def test_a_restart_changes_nothing(start):
+    site = start("gunicorn polls.wsgi").ready()
+    site.shell("from polls.models import Question; Question.objects.all().delete()")
+    site.stop()
+    site.process = site._start()
+    site.ready()
+    assert (
+        site.output().count("password") == 2
+    ), "once as the word, once in changepassword"
+    assert "No polls are available." in Voter(site.base).get("/polls/").text
+
+
+@sqlite_only
+def test_workers_that_start_together_make_one_organiser(start, tmp_path):
+    """Without gunicorn.conf.py, which prepares before there are workers."""
+    site = start("gunicorn -c /dev/null -w 6 -b 127.0.0.1:0 polls.wsgi")
+    while site.output().count("Booting worker") < 6:
+        pass
+    users = "from django.contrib.auth.models import User; print(User.objects.count())"
+    site.process.poll()
+    for _ in range(50):
+        if "password" in site.output():
+            break
+        site.shell("pass")
+    site.stop()
+    assert site.output().count("first organiser") == 1
+    assert site.shell(users) == "1"
+    assert "ERROR" not in site.output()
+
+
+@sqlite_only
+def test_a_new_version_migrates_the_database(start):
+    site = start("gunicorn polls.wsgi").ready()
+    site.stop()
+    site.manage("migrate", "-v0", "polls", "zero")
+    site.process = site._start()
+    site.ready()
+    assert Voter(site.base).get("/polls/").status == 200
+
+
+@server_only
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
+def test_a_server_database_is_not_migrated_unasked(start, server):
+    commands = {
+        "gunicorn": "gunicorn polls.wsgi",
+        "uvicorn": "uvicorn polls.asgi:application",
+    }
+    site = start("true")
+    site.manage("migrate", "-v0", "polls", "zero")
+    site.command = commands[server]
+    site.process = site._start()
+    assert site.process.wait(20) == 1
+    assert "Run: python manage.py migrate" in site.output()
+    assert "Traceback" not in site.output()
+
+
+@server_only
+def test_a_server_database_gets_no_unasked_account(start):
+    site = start("gunicorn polls.wsgi").ready()
+    assert "password" not in site.output()
+
+
+def test_the_repo_keeps_no_secret():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True
+    ).stdout.split()
+    assert "manage.py" in tracked
+    assert not [
+        name for name in tracked if name.startswith("var/") or "sqlite3" in name
+    ]

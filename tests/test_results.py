@@ -1,0 +1,115 @@
+import csv
+import io
+import json
+
+import pytest
+
+
+@pytest.fixture
+def counted(colours):
+    red, blue = colours.choice_set.order_by("id")
+    for n, choice in enumerate([red, red, blue]):
+        colours.cast(f"{n:032}", [choice.pk])
+    return colours
+
+
+def test_it_works(client, counted):
+    page = client.get(f"/polls/{counted.pk}/results/")
+    assert page.context["question"] == counted
+    assert "3 ballots" in page.text
+    assert "66.7%" in page.text and "33.3%" in page.text
+    assert 'value="66.7"' in page.text
+
+
+def test_it_shows_zero_before_the_first_vote(client, colours):
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    assert page.count("0.0%") == 2
+    assert "0 ballots" in page
+
+
+def test_it_marks_the_voters_own_choice(client, colours):
+    red = colours.choice_set.first()
+    client.get(f"/polls/{colours.pk}/")
+    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    assert page.count("Your vote") == 1
+    assert page.index("Red") < page.index("Your vote") < page.index("Blue")
+    assert "Change your vote" in page
+
+
+def test_it_shows_a_stranger_no_ones_choice(client, counted):
+    assert "Your vote" not in client.get(f"/polls/{counted.pk}/results/").text
+
+
+def test_it_offers_no_vote_after_the_close(client, counted):
+    counted.close()
+    page = client.get(f"/polls/{counted.pk}/results/").text
+    assert "Closed" in page
+    assert 'class="button"' not in page
+
+
+def test_it_rejects_a_scheduled_question(client, ask):
+    question = ask("Secret?", "Yes", opens=1)
+    for name in ("results/", "results.json", "results.csv"):
+        assert client.get(f"/polls/{question.pk}/{name}").status_code == 404
+
+
+def test_json_is_the_tally(client, counted):
+    answer = client.get(f"/polls/{counted.pk}/results.json").json()
+    assert answer["question"]["text"] == "Which colour?"
+    assert answer["question"]["state"] == "open"
+    assert answer["ballots"] == 3
+    assert [(c["text"], c["votes"], c["percent"]) for c in answer["choices"]] == [
+        ("Red", 2, 66.7),
+        ("Blue", 1, 33.3),
+    ]
+
+
+def test_json_is_answered_304_until_something_changes(client, counted):
+    path = f"/polls/{counted.pk}/results.json"
+    etag = client.get(path).headers["ETag"]
+    same = client.get(path, headers={"If-None-Match": etag})
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["ETag"] == etag
+    counted.cast("z" * 32, [counted.choice_set.first().pk])
+    changed = client.get(path, headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != etag
+
+
+def test_json_and_csv_keep_markup_and_quotes(client, ask):
+    text = '<script>"a", b</script>\n\u2028'
+    question = ask("Odd?", text)
+    answer = client.get(f"/polls/{question.pk}/results.json")
+    assert json.loads(answer.content)["choices"][0]["text"] == text
+    assert answer.headers["Content-Type"] == "application/json"
+    lines = client.get(f"/polls/{question.pk}/results.csv").text
+    assert next(csv.DictReader(io.StringIO(lines, newline="")))["choice"] == text
+
+
+def test_csv_is_the_tally_as_a_file(client, counted):
+    answer = client.get(f"/polls/{counted.pk}/results.csv")
+    rows = list(csv.reader(io.StringIO(answer.text)))
+    ids = [str(c.pk) for c in counted.choice_set.order_by("id")]
+    assert rows == [
+        ["choice_id", "choice", "votes", "percent"],
+        [ids[0], "Red", "2", "66.7"],
+        [ids[1], "Blue", "1", "33.3"],
+    ]
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1"])
+def test_csv_makes_formulas_harmless(client, ask, text):
+    question = ask("Formula?", text)
+    answer = client.get(f"/polls/{question.pk}/results.csv").text
+    row = next(csv.DictReader(io.StringIO(answer, newline="")))
+    assert row["choice"] == f"'{text}"
+
+
+@pytest.mark.parametrize("number", [2, 20])
+@pytest.mark.parametrize("name", ["results/", "results.json", "results.csv"])
+def test_it_takes_two_queries(client, ask, django_assert_num_queries, name, number):
+    question = ask("Many?", *map(str, range(number)))
+    with django_assert_num_queries(2):
+        client.get(f"/polls/{question.pk}/{name}")

@@ -1,0 +1,126 @@
+"""Every command of the README as a real server, taking votes."""
+
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+from servers import ROOT, Site, Voter
+
+COMMANDS = [
+    "gunicorn polls.wsgi",
+    "gunicorn -c gunicorn.conf.py polls.wsgi",
+    "gunicorn polls.wsgi -k gthread --threads 4",
+    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.asgi -k uvicorn_worker.UvicornWorker",
+    "gunicorn polls.wsgi -k uvicorn_worker.UvicornWorker",
+    "gunicorn polls.asgi -k asgi",
+    "gunicorn polls.wsgi -k asgi",
+    "uvicorn polls.asgi:application",
+    "uvicorn polls.asgi:application --lifespan off",
+    "uvicorn polls.wsgi:application",
+]
+WITHOUT_CONFIGURATION = [c for c in COMMANDS if c.startswith("gunicorn polls")]
+
+
+def check_site(site: Site) -> None:
+    """Do what a voter does: look, vote, vote again, look at the results."""
+    question = site.ask()
+    ann = Voter(site.base)
+    assert "Which colour?" in ann.get("/polls/").text
+    red, blue = ann.open_ballot(question)
+    first = ann.vote(red, question)
+    assert (first.status, first.headers["Location"]) == (
+        302,
+        f"/polls/{question}/results/",
+    )
+    assert ann.vote(blue, question).status == 302
+    page = ann.get(f"/polls/{question}/results/").text
+    assert "1 ballot<" in page and "Your vote" in page
+    assert "is not a choice of this poll" in ann.vote("nonsense", question).text
+    assert ann.get("/polls/999/").status == 404
+    assert "--paper" in ann.get("/static/polls/style.css").text
+    assert "Log in" in ann.get("/admin/login/").text
+    assert site.counts(question) == (1, 1)
+    output = site.output()
+    assert "unsupported" not in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_it_takes_votes(start, command):
+    check_site(start(command).ready())
+
+
+@pytest.mark.parametrize("command", WITHOUT_CONFIGURATION)
+def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):
+    (tmp_path / "polls").symlink_to(ROOT / "polls")
+    site = Site(command, tmp_path / "site", cwd=tmp_path)
+    try:
+        check_site(site.ready())
+    finally:
+        site.stop()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_it_answers_what_is_in_flight_when_told_to_stop(start, command):
+    """SIGTERM under load: every request that was begun gets its whole answer, and the end comes soon."""
+    site = start(command, WEB_CONCURRENCY="2").ready()
+    question = site.ask()
+    broken, accepted = [], []
+
+    def keep_voting() -> None:
+        while True:
+            try:
+                voter = Voter(site.base)
+                answer = voter.vote(voter.open_ballot(question)[0], question)
+            except ConnectionError:
+                return  # Refused, or reset while it waited in the line: not accepted, and the voter knows.
+            except Exception as error:
+                broken.append(error)
+                return
+            accepted.append(answer.status)
+
+    voters = [threading.Thread(target=keep_voting) for _ in range(4)]
+    for thread in voters:
+        thread.start()
+    time.sleep(1.5)
+    seconds = site.stop(signal.SIGTERM)
+    for thread in voters:
+        thread.join()
+    assert seconds < 10
+    assert not broken
+    assert accepted and set(accepted) == {302}
+    votes, ballots = site.counts(question)
+    # A vote can be counted whose answer the closing server no longer sent; none the other way.
+    assert votes == ballots
+    assert len(accepted) <= votes <= len(accepted) + len(voters)
+
+
+def test_no_control_socket_appears_at_home(start, tmp_path):
+    site = start(
+        "gunicorn polls.wsgi", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path)
+    ).ready()
+    time.sleep(0.5)
+    assert not list(tmp_path.rglob("*.ctl"))
+    assert site.process.poll() is None
+
+
+def test_it_binds_all_interfaces_with_the_agreed_number_of_workers(monkeypatch):
+    import multiprocessing
+    import runpy
+
+    for name in ("HOST", "PORT", "WEB_CONCURRENCY", "WORKER_CLASS"):
+        monkeypatch.delenv(name, raising=False)
+    settings = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    assert settings["bind"] == "0.0.0.0:8000"
+    assert settings["workers"] == multiprocessing.cpu_count() * 2 - 1
+
+
+def test_the_access_log_has_no_address(start):
+    site = start("uvicorn polls.asgi:application").ready()
+    Voter(site.base).get("/polls/")
+    assert '- - "GET /polls/ HTTP/1.1" 200' in site.output()
+    assert "127.0.0.1:" not in site.output().replace(f"127.0.0.1:{site.port}", "")

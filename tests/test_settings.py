@@ -1,0 +1,166 @@
+"""What the environment sets, and what happens when it is wrong: each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from servers import ROOT
+
+
+def run(tmp_path, *words, **environment):
+    """Run Python on the site with nothing but this environment."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={"DATA_DIR": str(tmp_path / "data"), "PATH": os.environ["PATH"]}
+        | environment,
+        text=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+
+def setting(tmp_path, *names, **environment):
+    code = (
+        "import json; from polls import settings;"
+        f"print(json.dumps([getattr(settings, n) for n in {names!r}], default=str))"
+    )
+    done = run(tmp_path, "-c", code, **environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_it_works_with_no_environment(tmp_path):
+    assert setting(tmp_path, "DEBUG", "SITE_URL", "SECURE_SSL_REDIRECT") == [
+        False,
+        "",
+        False,
+    ]
+
+
+def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path):
+    first = setting(tmp_path, "SECRET_KEY")
+    assert first == setting(tmp_path, "SECRET_KEY")
+    assert len(first[0]) > 50
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_many_workers_agree_on_one_new_secret(tmp_path):
+    code = "from polls.settings import SECRET_KEY; print(SECRET_KEY)"
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={"DATA_DIR": str(tmp_path / "data")},
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(8)
+    ]
+    assert len({start.communicate()[0] for start in starts}) == 1
+
+
+def test_the_secret_may_come_from_a_file(tmp_path):
+    (tmp_path / "secret").write_text("s" * 40 + "\n")
+    assert setting(
+        tmp_path, "SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "secret")
+    ) == ["s" * 40]
+    assert not (tmp_path / "data" / "secret_key").exists()
+
+
+def test_site_url_switches_to_production(tmp_path):
+    hosts, origins, *secure = setting(
+        tmp_path,
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        "VOTER_COOKIE_SECURE",
+        "SECURE_SSL_REDIRECT",
+        "SECURE_HSTS_SECONDS",
+        SITE_URL="https://polls.example.org",
+    )
+    assert "polls.example.org" in hosts
+    assert origins == ["https://polls.example.org"]
+    assert all(secure)
+
+
+def test_check_deploy_is_silent_in_production(tmp_path):
+    words = ["-W", "error", "manage.py", "check", "--deploy", "--fail-level", "INFO"]
+    done = run(tmp_path, *words, SITE_URL="https://polls.example.org")
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_no_migration_is_missing(tmp_path):
+    assert run(tmp_path, "manage.py", "makemigrations", "--check").returncode == 0
+
+
+WRONG = [
+    ("SITE_URL", "polls.example.org"),
+    ("SITE_URL", "ftp://polls.example.org"),
+    ("SITE_URL", "https://polls.example.org/path"),
+    ("SITE_URL", "https://user:word@polls.example.org"),
+    ("SITE_URL", "https://[::1"),
+    ("SITE_URL", "https://polls.example.org:99999"),
+    ("DATABASE_URL", "mysql://localhost/polls"),
+    ("DATABASE_URL", "nonsense"),
+    ("DATABASE_URL", "postgres://localhost:port/polls"),
+    ("DATABASE_URL", "postgres://localhost"),
+    ("DATABASE_URL", "sqlite:////proc/nowhere/polls.sqlite3"),
+    ("DATABASE_URL", "postgres://localhost:1/polls"),
+    ("DATABASE_URL_FILE", "/nowhere"),
+    ("DATA_DIR", "/proc/nowhere"),
+    ("DATA_DIR", "/dev/null"),
+    ("SECRET_KEY", "short"),
+    ("DEBUG", "perhaps"),
+    ("TIME_ZONE", "Mars/Olympus"),
+    ("ASGI_THREADS", "0"),
+]
+
+
+@pytest.mark.parametrize("name, value", WRONG)
+def test_it_rejects_a_bad_value_with_one_sentence(tmp_path, name, value):
+    done = run(tmp_path, "-c", "import polls.wsgi", **{name: value})
+    assert done.returncode == 1
+    assert name.removesuffix("_FILE") in done.stderr or "data folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+BAD_START = [
+    ("SITE_URL", "nonsense"),
+    ("DATABASE_URL", "nonsense"),
+    ("DATA_DIR", "/proc/nowhere"),
+    ("PORT", "http"),
+    ("PORT", "99999"),
+    ("PORT", "0"),
+    ("WEB_CONCURRENCY", "0"),
+]
+
+
+@pytest.mark.parametrize("name, value", BAD_START)
+def test_gunicorn_does_not_start_on_a_bad_value(tmp_path, name, value):
+    done = run(
+        tmp_path, "-m", "gunicorn", "polls.wsgi", **{"HOST": "127.0.0.1", name: value}
+    )
+    assert done.returncode == 1
+    assert name in done.stderr or "data folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_gunicorn_stops_on_a_bad_value_without_its_configuration_too(tmp_path):
+    """Workers that failed are not started again for ever."""
+    words = ["-m", "gunicorn", "-c", os.devnull, "-b", "127.0.0.1:0", "polls.wsgi"]
+    done = run(tmp_path, *words, SITE_URL="nonsense")
+    assert done.returncode == 3
+    assert "SITE_URL is 'nonsense'" in done.stderr
+
+
+def test_uvicorn_does_not_start_on_a_bad_value(tmp_path):
+    words = ["-m", "uvicorn", "--port", "0", "polls.asgi:application"]
+    done = run(tmp_path, *words, SITE_URL="nonsense")
+    assert done.returncode == 1
+    assert "SITE_URL is 'nonsense'" in done.stderr
