@@ -16,7 +16,9 @@ def number(name: str, default: int, most: int) -> int:
 
 
 # All interfaces: the first run is often on a machine in the room, and phones are to reach it.
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{number('PORT', 8000, 65535)}"
+host = os.environ.get("HOST", "0.0.0.0")
+port = number("PORT", 8000, 65535)
+bind = f"{host}:{port}"
 
 # Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
 workers = number("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1, 999)

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -46,12 +47,21 @@ class Voter:
     base: str
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     def request(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> Answer:
         url = urllib.parse.urlsplit(self.base)
-        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=40)
+        if url.scheme == "https":
+            # The certificate is made by the test.
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(
+                url.netloc, timeout=40, context=context
+            )
+        else:
+            connection = http.client.HTTPConnection(url.netloc, timeout=40)
+        headers |= self.headers
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
         try:
@@ -114,6 +124,12 @@ class Site:
         self.log = folder / "log"
         self.cwd = cwd
         self.process = self._start()
+
+    def restart(self, command: str = "") -> "Site":
+        """Start the server again after stop(), with another command perhaps, on the same data."""
+        self.command = command or self.command
+        self.process = self._start()
+        return self
 
     def _start(self) -> subprocess.Popen[bytes]:
         words = shlex.split(self.command)

@@ -1,20 +1,14 @@
 """An empty folder and one command: what the operator and the first organiser meet."""
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 
 import pytest
 from servers import ROOT, Voter
 
-sqlite_only = pytest.mark.skipif(
-    "DATABASE_URL" in os.environ, reason="on a server database nothing is made unasked"
-)
-server_only = pytest.mark.skipif(
-    "DATABASE_URL" not in os.environ, reason="is about a server database"
-)
+# On a server database nothing is made unasked.
+sqlite_only = pytest.mark.sqlite
+server_only = pytest.mark.postgresql
 
 
 def log_in(site, name, password):
@@ -58,8 +52,7 @@ def test_a_restart_changes_nothing(start):
     site = start("gunicorn polls.wsgi").ready()
     site.shell("from polls.models import Question; Question.objects.all().delete()")
     site.stop()
-    site.process = site._start()
-    site.ready()
+    site.restart().ready()
     assert (
         site.output().count("password") == 2
     ), "once as the word, once in changepassword"
@@ -67,19 +60,13 @@ def test_a_restart_changes_nothing(start):
 
 
 @sqlite_only
-def test_workers_that_start_together_make_one_organiser(start, tmp_path):
+def test_workers_that_start_together_make_one_organiser(start):
     """Without gunicorn.conf.py, which prepares before there are workers."""
-    site = start("gunicorn -c /dev/null -w 6 -b 127.0.0.1:0 polls.wsgi")
-    while site.output().count("Booting worker") < 6:
-        pass
-    users = "from django.contrib.auth.models import User; print(User.objects.count())"
-    site.process.poll()
-    for _ in range(50):
-        if "password" in site.output():
-            break
-        site.shell("pass")
+    site = start("gunicorn -c /dev/null -w 6 polls.wsgi").ready()
     site.stop()
-    assert site.output().count("first organiser") == 1
+    assert site.output().count("Booting worker") == 6
+    assert site.output().count("The first organiser") == 1
+    users = "from django.contrib.auth.models import User; print(User.objects.count())"
     assert site.shell(users) == "1"
     assert "ERROR" not in site.output()
 
@@ -89,8 +76,7 @@ def test_a_new_version_migrates_the_database(start):
     site = start("gunicorn polls.wsgi").ready()
     site.stop()
     site.manage("migrate", "-v0", "polls", "zero")
-    site.process = site._start()
-    site.ready()
+    site.restart().ready()
     assert Voter(site.base).get("/polls/").status == 200
 
 
@@ -102,9 +88,9 @@ def test_a_server_database_is_not_migrated_unasked(start, server):
         "uvicorn": "uvicorn polls.asgi:application",
     }
     site = start("true")
+    site.stop()
     site.manage("migrate", "-v0", "polls", "zero")
-    site.command = commands[server]
-    site.process = site._start()
+    site.restart(commands[server])
     assert site.process.wait(20) == 1
     assert "Run: python manage.py migrate" in site.output()
     assert "Traceback" not in site.output()

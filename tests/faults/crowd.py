@@ -3,6 +3,7 @@
 usage: crowd.py BASE QUESTION VOTERS [CLICKS]   prints one status or fault a line, by its count
 """
 
+import http.client
 import sys
 import threading
 import urllib.parse
@@ -12,11 +13,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from servers import Voter  # noqa: E402
 
+CUT_OFF = (OSError, http.client.HTTPException)
+
 
 def click(voter: Voter, choice: str, question: int, outcomes: list[str]) -> None:
     try:
         outcomes.append(str(voter.vote(choice, question).status))
-    except OSError as error:
+    except CUT_OFF as error:
         outcomes.append(type(error).__name__)
 
 
@@ -27,7 +30,7 @@ def send_in(base: str, question: int, voters: int, clicks: int) -> Counter[str]:
         voter = Voter(base)
         try:
             choices = voter.open_ballot(question)
-        except OSError as error:
+        except CUT_OFF as error:
             outcomes.append(f"page: {type(error).__name__}")
             continue
         threads = [

@@ -1,0 +1,28 @@
+# Each target is what a person could type. The environment is made anew when the pins change.
+BIN = .venv/bin
+
+run: .venv/run
+	$(BIN)/gunicorn polls.wsgi
+
+test: .venv/test
+	$(BIN)/black --check .
+	$(BIN)/pytest
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest
+
+format: .venv/test
+	$(BIN)/black .
+
+audit: .venv/run
+	$(BIN)/pip install --quiet pip-audit==2.10.1
+	$(BIN)/pip-audit --requirement requirements.txt
+
+.venv/run: requirements.txt
+	python3 -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+.venv/test: requirements-dev.txt .venv/run
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+.PHONY: run test format audit

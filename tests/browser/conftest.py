@@ -1,0 +1,64 @@
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from servers import Site
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+# Not for the whole session: its loop runs in this thread, and Django talks to no database beside a loop.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not path:
+        pytest.fail(
+            "Chromium is missing. Install it (apt-get install chromium) or name it in CHROMIUM."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["gunicorn polls.wsgi", "uvicorn polls.asgi:application"])
+def site(request: pytest.FixtureRequest, start: Callable[..., Site]) -> Site:
+    return start(request.param).ready()
+
+
+@pytest.fixture(params=[True, False], ids=["javascript", "no javascript"])
+def page(
+    request: pytest.FixtureRequest, chromium: Browser, site: Site
+) -> Iterator[Page]:
+    yield from open_page(chromium, site, java_script_enabled=request.param)
+
+
+@pytest.fixture
+def phone(chromium: Browser, site: Site) -> Iterator[Page]:
+    size = {"width": 360, "height": 740}
+    yield from open_page(chromium, site, viewport=size, is_mobile=True, has_touch=True)
+
+
+def open_page(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:
+    """Yield a page of a browser of its own; what the browser complains about fails the test."""
+    context = chromium.new_context(base_url=site.base, **options)
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(10_000)
+    yield page
+    context.close()
+    # The one that Chromium writes for every 4xx page that a test goes to on purpose.
+    assert not [text for text in complaints if not re.search(r"status of 4\d\d", text)]

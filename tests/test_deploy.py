@@ -1,0 +1,122 @@
+"""The files of deploy/ in use: a real nginx in front of a real server, with TLS."""
+
+import configparser
+import shutil
+import subprocess
+import time
+
+import pytest
+from servers import ROOT, Voter, free_port
+from test_servers import COMMANDS
+
+NAME = "polls.example.org"
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    """Return a function that puts nginx before a site and returns the address of its https port."""
+    if not shutil.which("nginx"):
+        pytest.fail("nginx is missing. Install it: apt-get install nginx-light.")
+    started = []
+
+    def proxy(site):
+        http, https = free_port(), free_port()
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+            + [
+                "-keyout",
+                tmp_path / "key",
+                "-out",
+                tmp_path / "cert",
+                "-subj",
+                f"/CN={NAME}",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        text = (ROOT / "deploy" / "nginx.conf").read_text()
+        for old, new in [
+            ("127.0.0.1:8000", f"127.0.0.1:{site.port}"),
+            ("listen 80;", f"listen 127.0.0.1:{http};"),
+            ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
+            (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(tmp_path / "cert")),
+            (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(tmp_path / "key")),
+        ]:
+            assert old in text
+            text = text.replace(old, new)
+        main = tmp_path / "nginx.conf"
+        main.write_text(
+            f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
+            f"events {{}}\nhttp {{\n{text}\n}}\n"
+        )
+        started.append(
+            subprocess.Popen(["nginx", "-c", main, "-e", tmp_path / "error.log"])
+        )
+        wait_for(https)
+        return f"https://127.0.0.1:{https}", f"http://127.0.0.1:{http}"
+
+    yield proxy
+    for process in started:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(port):
+    import socket
+
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("nginx is not ready")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gunicorn polls.wsgi",
+        "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+        "gunicorn polls.asgi -k asgi",
+        "uvicorn polls.asgi:application",
+    ],
+)
+def test_a_vote_goes_through_nginx(start, proxy, command):
+    site = start(command, SITE_URL=f"https://{NAME}").ready()
+    question = site.ask()
+    https, http = proxy(site)
+    voter = Voter(https, headers={"Host": NAME, "Origin": f"https://{NAME}"})
+    answer = voter.vote(voter.open_ballot(question)[0], question)
+    assert (answer.status, site.counts(question)) == (302, (1, 1))
+    page = voter.get(f"/polls/{question}/results/")
+    assert "Your vote" in page.text
+    assert page.headers["Strict-Transport-Security"] == "max-age=2592000"
+    redirect = Voter(http, headers={"Host": NAME}).get("/polls/")
+    assert redirect.headers["Location"] == f"https://{NAME}/polls/"
+    forged = Voter(https, headers={"Host": NAME, "Origin": "https://evil.example"})
+    assert forged.vote(forged.open_ballot(question)[0], question).status == 403
+
+
+def test_the_site_redirects_plain_http_but_answers_the_health_check(start):
+    site = start("gunicorn polls.wsgi", SITE_URL=f"https://{NAME}").ready()
+    answer = Voter(site.base, headers={"Host": NAME}).get("/polls/")
+    assert (answer.status, answer.headers["Location"]) == (
+        301,
+        f"https://{NAME}/polls/",
+    )
+    assert Voter(site.base).get("/healthz").status == 200
+
+
+def test_the_service_runs_a_tested_command():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(ROOT / "deploy" / "polls.service")
+    assert (
+        unit["Service"]["ExecStart"].removeprefix("/srv/polls/.venv/bin/") in COMMANDS
+    )
+
+
+def test_every_file_is_short():
+    for file in (ROOT / "deploy").iterdir():
+        assert len(file.read_text().splitlines()) < 60

@@ -1,0 +1,125 @@
+"""Two at once, on a real database, with threads that really race."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from polls.models import Ballot, Choice, NotOpen, Question
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def question(transactional_db):
+    question = Question.objects.create(question_text="Which colour?")
+    for text in ("Red", "Blue", "Green"):
+        Choice.objects.create(question=question, choice_text=text)
+    return question
+
+
+def race(*runs):
+    """Run all at the same moment, each in a thread with its own connection; return what each returned or raised."""
+    barrier = threading.Barrier(len(runs))
+
+    def runner(run):
+        try:
+            barrier.wait(10)
+            return run()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        return list(threads.map(runner, runs))
+
+
+def sound(question):
+    votes = sum(question.choice_set.values_list("votes", flat=True))
+    assert not list(Choice.objects.miscounted())
+    assert not Ballot.objects.unsound().exists()
+    assert votes == question.ballot_set.count()
+    return votes
+
+
+def test_one_voter_in_eight_tabs_has_one_ballot(question):
+    ids = list(question.choice_set.values_list("pk", flat=True))
+    for n in range(10):
+        voter = f"{n:032}"
+        done = race(*(lambda i=i: question.cast(voter, [ids[i % 3]]) for i in range(8)))
+        assert all(isinstance(ballot, Ballot) for ballot in done), done
+    assert sound(question) == 10
+
+
+def test_voters_who_change_crosswise_do_not_block_each_other(question):
+    """Red to blue and blue to red at the same moment: the rows are locked in one order."""
+    red, blue, _ = question.choice_set.order_by("id").values_list("pk", flat=True)
+    for n in range(4):
+        question.cast(f"{n:032}", [red if n % 2 else blue])
+    for turn in range(10):
+        first, second = (red, blue) if turn % 2 else (blue, red)
+        runs = [
+            lambda n=n: question.cast(f"{n:032}", [first if n % 2 else second])
+            for n in range(4)
+        ]
+        assert all(isinstance(ballot, Ballot) for ballot in race(*runs))
+    assert sound(question) == 4
+
+
+def test_no_ballot_comes_after_the_close(question):
+    red = question.choice_set.first().pk
+    late = []
+
+    def close():
+        time.sleep(0.02)
+        question.close()
+
+    def keep_voting(n):
+        for turn in range(200):
+            try:
+                ballot = Question.objects.get().cast(f"{n}-{turn}", [red])
+            except NotOpen:
+                return
+            late.append(ballot.cast_at)
+
+    assert race(close, *(lambda n=n: keep_voting(n) for n in range(3))) == [None] * 4
+    assert sound(question) == len(late)
+    question.refresh_from_db()
+    assert question.state() == "closed"
+
+
+def test_a_deleted_question_takes_the_votes_under_way_along(question):
+    red = question.choice_set.first().pk
+
+    def keep_voting(n):
+        for turn in range(100):
+            try:
+                question.cast(f"{n}-{turn}", [red])
+            except (Question.DoesNotExist, Choice.DoesNotExist):
+                return "gone"
+
+    def delete():
+        time.sleep(0.02)
+        return Question.objects.filter(pk=question.pk).delete()
+
+    results = race(delete, *(lambda n=n: keep_voting(n) for n in range(3)))
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert Ballot.objects.count() == Choice.objects.count() == 0
+
+
+def test_a_repair_loses_no_vote_cast_meanwhile(question):
+    red = question.choice_set.first().pk
+    Choice.objects.filter(pk=red).update(votes=1000)
+
+    def vote(n):
+        for turn in range(20):
+            question.cast(f"{n}-{turn}", [red])
+
+    results = race(
+        Choice.objects.all().repair, *(lambda n=n: vote(n) for n in range(3))
+    )
+    assert results == [None] * 4
+    assert sound(question) == 60

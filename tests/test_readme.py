@@ -1,0 +1,66 @@
+"""The README is code too: its commands, settings and versions are the ones that run."""
+
+import re
+
+from servers import ROOT
+from test_servers import COMMANDS
+
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_its_server_commands_are_the_tested_ones():
+    named = re.findall(r"^\| `(.+?)`", section("Server commands"), re.M)
+    assert len(named) == 6
+    assert set(named) <= set(COMMANDS)
+
+
+def test_its_table_names_every_setting():
+    code = "".join(
+        (ROOT / name).read_text() for name in ("polls/settings.py", "gunicorn.conf.py")
+    )
+    read = re.findall(r'(?:env|_switch|_count|number|environ\.get)\(\s*f?"(\w+)"', code)
+    named = re.findall(r"^\| `(\w+)`", section("Settings"), re.M)
+    assert sorted(set(read)) == sorted(named)
+
+
+def test_its_versions_are_the_pinned_ones():
+    pins = dict(
+        re.findall(r"^(\w+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.M)
+    )
+    rows = dict(re.findall(r"^\| (\w+) \| .* \| (\S+) \|$", section("Versions"), re.M))
+    for name in ("Django", "gunicorn", "uvicorn"):
+        assert rows[name] == pins[name]
+
+
+def test_its_make_targets_exist():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    named = set(
+        re.findall(r"\bmake (\w+)", re.sub(r"[^`]make (?=[a-z]+ )", "", README))
+    )
+    assert {"run", "test", "audit"} <= named
+    assert named <= set(targets)
+
+
+def test_its_links_lead_somewhere():
+    for link in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_pin_is_exact():
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = (ROOT / name).read_text().splitlines()
+        pins = [line for line in lines if line and line[0] not in "#-"]
+        assert all(re.fullmatch(r"[\w.-]+(\[\w+\])?==[\d.]+", pin) for pin in pins)
+
+
+def test_the_snyk_policy_ignores_nothing():
+    lines = (ROOT / ".snyk").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "version: v1.25.0",
+        "ignore: {}",
+        "patch: {}",
+    ]
