@@ -1,30 +1,39 @@
 """How gunicorn serves the site. Each setting can be overridden on the command line, these four by environment:
 HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
+import logging
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
+
+from gunicorn.arbiter import Arbiter
 
 
 def number(name: str, default: int, most: int) -> int:
     """Read a whole number from 1 on; stop the start with one sentence if it is none."""
     text = os.environ.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+    if not (
+        text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= most
+    ):
         sys.exit(f"{name} is {text!r}. Use a whole number from 1 to {most}.")
     return int(text)
 
 
 # All interfaces: the first run is often on a machine in the room, and phones are to reach it.
-host = os.environ.get("HOST", "0.0.0.0")
+host = os.environ.get("HOST") or "0.0.0.0"
 port = number("PORT", 8000, 65535)
-bind = f"{host}:{port}"
+bind = (
+    f"[{host}]:{port}" if host.count(":") > 1 and "[" not in host else f"{host}:{port}"
+)
 
 # Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
 workers = number("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1, 999)
 
 # WSGI unless asked for: -k uvicorn.workers.UvicornWorker with polls.asgi for live pages.
-worker_class = os.environ.get("WORKER_CLASS", "sync")
+worker_class = os.environ.get("WORKER_CLASS") or "sync"
+WSGI = {"sync", "gthread"}
 
 # nginx and browsers use a connection again within this many seconds.
 keepalive = 5
@@ -37,11 +46,26 @@ access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
 control_socket_disable = True
 
 
-def on_starting(server: object) -> None:
-    """Prepare the site, or refuse to start, once and before there are workers.
+def without_address(record: logging.LogRecord) -> bool:
+    """Take the address out of what gunicorn says of a request that it cannot read."""
+    record.msg = re.sub(r"from ip=\S+:", "from a client:", str(record.msg))
+    return True
 
-    In a process of its own: what the master imports, no reload would renew.
-    """
+
+def when_ready(server: Arbiter) -> None:
+    """Prepare the site, or refuse to start: once, with the port in hand, and before there are workers."""
+    if (
+        server.app.app_uri.startswith("polls.asgi")
+        and server.cfg.worker_class_str in WSGI
+    ):
+        sys.exit(
+            "polls.asgi needs an ASGI worker. Add -k uvicorn.workers.UvicornWorker, or serve polls.wsgi."
+        )
+    # In a process of its own: what the master imports, no reload would renew.
     status = subprocess.run([sys.executable, "-c", "import polls.wsgi"]).returncode
     if status:
         sys.exit(status)
+    os.environ["POLLS_PREPARED"] = "1"
+    server.log.error_log.addFilter(without_address)
+    address = os.environ.get("SITE_URL") or f"http://localhost:{port}"
+    server.log.info("Open %s in a browser", address)

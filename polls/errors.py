@@ -1,12 +1,15 @@
 """The pages that say what went wrong, and what to do; on .json addresses the same as JSON."""
 
+import codecs
 import functools
 import sys
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import DisallowedHost
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
 
 SENTENCES = {
     400: ("Bad request", "The server could not read this request. Go back and try again."),
@@ -14,8 +17,17 @@ SENTENCES = {
     404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
     405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
     500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
-    503: ("Busy", "The polls cannot be reached at this moment. Nothing of this request was kept; try again in a few seconds."),
+    503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
 }  # fmt: skip
+
+NOT_OUR_NAME = (
+    "This site does not answer to the name in the address bar. Use the address that you were given; "
+    "the operator sets it in SITE_URL."
+)
+NO_TOKEN = (
+    "The form came without its security token. "
+    "Allow cookies for this site, load the form again and send it once more."
+)
 
 View = Callable[..., HttpResponse]
 
@@ -30,6 +42,8 @@ def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpRes
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, DisallowedHost):
+        return error_page(request, 400, NOT_OUR_NAME)
     return error_page(request, 400)
 
 
@@ -42,18 +56,20 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return error_page(
-        request,
-        403,
-        "Your vote was not counted, because the form came without its security token. "
-        "Allow cookies for this site, load the form again and send it once more.",
-    )
+    sentence = NO_TOKEN
+    if request.path.endswith("/vote/"):
+        sentence = f"Your vote was not counted. {NO_TOKEN}"
+    return error_page(request, 403, sentence)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view caught. A database that is locked or away is 503: it comes back."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
         return unavailable(request)
+    if isinstance(error, DataError):
+        # What the request brought (a NUL in a session cookie, say) is nothing that a database can hold.
+        return error_page(request, 400)
     return error_page(request, 500)
 
 
@@ -63,10 +79,46 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def require_utf8(view: View) -> View:
+    """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
+
+    @functools.wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.content_type == "application/x-www-form-urlencoded":
+            try:
+                request.body.decode()
+            except UnicodeDecodeError:
+                return error_page(request, 400)
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+def utf8_only(get_response: View) -> View:
+    """As a middleware: refuse a request in another encoding before anything reads it.
+
+    Python's codecs have names that are no encoding of text (hex, undefined),
+    and Django would try to read the request with them.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        encoding = request.encoding
+        if encoding and codecs.lookup(encoding).name != "utf-8":
+            return error_page(request, 400)
+        return get_response(request)
+
+    return middleware
+
+
 def allow(*methods: str) -> Callable[[View], View]:
-    """Answer other methods with 405, its Allow header, and a page instead of a blank."""
+    """Answer other methods with 405, its Allow header, and a page instead of a blank.
+
+    The method is looked at before the security token, which a PUT would never
+    have: a view that takes POST guards itself with csrf_protect.
+    """
 
     def decorator(view: View) -> View:
+        @csrf_exempt
         @functools.wraps(view)
         def inner(
             request: HttpRequest, *args: object, **kwargs: object

@@ -6,6 +6,8 @@ changed unasked: the start is refused with the command to run.
 """
 
 import fcntl
+import functools
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,8 @@ from contextlib import contextmanager
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import OperationalError, connection, transaction
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
@@ -23,14 +26,18 @@ from .settings import refuse
 ORGANISER = "organiser"
 
 
+@functools.cache
 def prepare() -> None:
     """Make the database ready, or stop the start with one sentence.
 
     In a thread of its own: uvicorn imports the site inside its loop, where
     Django refuses to talk to a database.
     """
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(_prepare).result()
+    # gunicorn.conf.py has it done before there are workers. One that replaces another, in the middle of
+    # a night without a database, must not take the whole server down with a refusal.
+    if "POLLS_PREPARED" not in os.environ:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(_prepare).result()
 
 
 def _prepare() -> None:
@@ -39,12 +46,17 @@ def _prepare() -> None:
             with _one_at_a_time():
                 if _unmigrated():
                     call_command("migrate", verbosity=0)
-                _add_organiser()
+                if not get_user_model().objects.exists():
+                    _add_organiser()
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
-    except OperationalError as error:
+    except DatabaseError as error:
         reason = " ".join(str(error).split())
-        refuse(f"The database cannot be used ({reason}). Check DATABASE_URL.")
+        sentence = f"The database cannot be used ({reason}). Check DATABASE_URL."
+        if "gunicorn.arbiter" not in sys.modules:
+            refuse(sentence)
+        # A worker: it starts all the same, and answers 503 until the database is back.
+        print(sentence, file=sys.stderr, flush=True)
     finally:
         connection.close()
 
@@ -63,20 +75,23 @@ def _unmigrated() -> bool:
 
 
 def _add_organiser() -> None:
-    """Make the first account and the sample poll, on a site that has no account yet."""
-    users = get_user_model().objects
+    """Make the first account, and the sample poll, on a site that has no account yet."""
+    shown = sys.stderr.isatty()
+    password = get_random_string(16) if shown else None
     with transaction.atomic():
-        if users.exists():
-            return
-        password = get_random_string(16)
-        users.create_superuser(ORGANISER, password=password)
+        get_user_model().objects.create_superuser(ORGANISER, password=password)
         if not Question.objects.exists():
             _add_sample()
-        # Shown before the commit: a password that is never shown must not be in force.
+        # Before the commit: a password that was never shown must not be in force. Not into a log or a
+        # journal, which would keep it in clear.
+        secret = (
+            f"password {password!r}, shown this once"
+            if shown
+            else "without a password yet"
+        )
         print(
-            f"\nThe first organiser is {ORGANISER!r}, password {password!r}. It is shown this once.\n"
-            "Log in at /admin/ and change it there. If it is lost: "
-            f"python manage.py changepassword {ORGANISER}\n",
+            f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
+            f"To set a password: {sys.executable} manage.py changepassword {ORGANISER}\n",
             file=sys.stderr,
             flush=True,
         )

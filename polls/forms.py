@@ -39,9 +39,3 @@ class RefuseFiles(FileUploadHandler):
 
     def new_file(self, *args: object, **kwargs: object) -> NoReturn:
         raise BadRequest("This site takes no files.")
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        return raw_data
-
-    def file_complete(self, file_size: int) -> None:
-        return None

@@ -98,7 +98,7 @@ class Handler(ASGIHandler):
         return response
 
     async def _stream(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Take each chunk in a thread: it may come from a file or the database."""
+        """Take each chunk in a thread, as it comes from a file: not always the same thread."""
         while (chunk := await self._in_thread(next, chunks, None)) is not None:
             yield chunk
 

@@ -11,6 +11,7 @@ from typing import TypedDict
 from django.contrib import admin
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -59,11 +60,14 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         """Delete the questions with all that was cast on them.
 
         The choices are locked first: a vote under way is waited for and goes
-        too, a later one finds no choice and is refused.
+        too, a later one finds no choice and is refused. Ballots go by statements
+        of their own: Django would load each of them into memory.
         """
         with transaction.atomic():
-            choices = Choice.objects.filter(question__in=self).order_by("id")
-            list(choices.select_for_update().values_list("id"))
+            Choice.objects.filter(question__in=self).lock()
+            ballots = Ballot.objects.filter(question__in=self)
+            Mark.objects.filter(ballot__in=ballots).delete()
+            ballots._raw_delete(self.db)
             return super().delete()
 
     # As Django marks its own: not a method of managers, not callable from templates.
@@ -137,19 +141,28 @@ class Question(models.Model):
         return self.state() == "open"
 
     def close(self) -> bool:
-        """Close the question now; return False if it was not open."""
-        now = timezone.now()
-        return bool(Question.objects.open(now).filter(pk=self.pk).update(closes_at=now))
+        """Close the question now; return False if it was not open.
+
+        The choices are locked before the clock is read: votes under way are
+        counted and before that moment, those that wait behind it find it closed.
+        """
+        with transaction.atomic():
+            self.choice_set.lock()
+            now = timezone.now()
+            rows = Question.objects.open(now).filter(pk=self.pk)
+            return bool(rows.update(closes_at=now))
 
     def duplicate(self) -> "Question":
-        """Return a new question with the same choices and no votes, scheduled a week ahead.
+        """Return a new question with the same choices and no votes, open as long, but from a week ahead.
 
         A copy that opened at once would stand before the public unedited.
         """
+        opens = timezone.now() + datetime.timedelta(days=7)
         with transaction.atomic():
             copy = Question.objects.create(
                 question_text=self.question_text,
-                pub_date=timezone.now() + datetime.timedelta(days=7),
+                pub_date=opens,
+                closes_at=self.closes_at and opens + (self.closes_at - self.pub_date),
             )
             texts = self.choice_set.order_by("id").values_list("choice_text", flat=True)
             Choice.objects.bulk_create(
@@ -163,37 +176,43 @@ class Question(models.Model):
         It is the only way in which a vote is written. Two requests of one voter
         can race (a double click, two tabs): nobody looks first whether a ballot
         is there. Both insert, the database refuses the second one, and that one
-        becomes a change of the first, which it locks.
+        becomes a change of the first.
 
-        Raises NotOpen, Question.DoesNotExist, or Choice.DoesNotExist for a
-        choice that this question does not have; then nothing has been written.
+        Raises NotOpen, or Choice.DoesNotExist for a choice that this question
+        does not have, or no longer; then nothing has been written.
         """
         try:
             with transaction.atomic():
-                self._require_open()
                 ballot = Ballot.objects.create(question=self, voter=voter)
                 ballot._move_marks(set(), set(choices))
+                self._require_open()
         except IntegrityError:
             with transaction.atomic():
-                self._require_open()
+                # Before the ballot, as whoever closes or deletes the question does: nobody waits in a circle.
+                self.choice_set.lock()
                 ballot = self._locked_ballot(voter)
                 marked = set(ballot.mark_set.values_list("choice_id", flat=True))
                 ballot._move_marks(marked, set(choices))
+                self._require_open()
         return ballot
 
     def _require_open(self) -> None:
-        """Ask the database, inside the transaction: this object may be minutes old."""
+        """Ask the clock and the database, which may know more than this object.
+
+        To be called when the totals are moved and so locked: a vote may have
+        waited there for the question to be closed.
+        """
         window = Question.objects.only("pub_date", "closes_at").get(pk=self.pk)
-        if not window.is_open:
-            self.pub_date, self.closes_at = window.pub_date, window.closes_at
+        self.pub_date, self.closes_at = window.pub_date, window.closes_at
+        if not self.is_open:
             raise NotOpen
 
     def _locked_ballot(self, voter: str) -> "Ballot":
         try:
             return Ballot.objects.select_for_update().get(question=self, voter=voter)
         except Ballot.DoesNotExist:
-            # Nothing but the deletion of the question takes a ballot away in that moment.
-            raise Question.DoesNotExist from None
+            # Only with its question, and so with its choices, does a ballot go.
+            raise Choice.DoesNotExist from None
 
     def chosen_by(self, voter: str) -> set[int]:
         """Return the ids of the choices on this voter's ballot; empty if there is none."""
@@ -243,17 +262,19 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
         wrong = self.recounted().exclude(votes=F("counted")).order_by("id")
         return wrong.select_related("question").iterator()
 
+    def lock(self) -> None:
+        """Lock these choices until the transaction ends, in id order: two that lock cannot wait for each other."""
+        list(self.order_by("pk").select_for_update().values_list("pk"))
+
     def repair(self) -> None:
         """Set every total to what the ballots say, without losing a vote cast meanwhile."""
+        marks = Mark.objects.filter(choice=models.OuterRef("pk")).order_by()
+        count = marks.values("choice").annotate(n=models.Count("pk")).values("n")
         with transaction.atomic():
-            # Votes under way hold these rows or wait for them, in the same order;
-            # what is not yet committed adds itself after the repair.
-            ids = [
-                choice.pk
-                for choice in self.select_for_update().order_by("id").only("id")
-            ]
-            for choice in Choice.objects.filter(pk__in=ids).recounted():
-                Choice.objects.filter(pk=choice.pk).update(votes=choice.counted)
+            # Only a statement that begins with the lock in hand sees the votes it waited for;
+            # those that wait behind it add themselves afterwards.
+            self.lock()
+            self.update(votes=Coalesce(models.Subquery(count), 0))
 
 
 class Choice(models.Model):

@@ -3,8 +3,11 @@
 Each variable is read once, beside its default. README.md has them in a table.
 """
 
+import logging
 import os
+import re
 import secrets
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -35,12 +38,14 @@ def _secret_env(name: str) -> str:
     if not path:
         return _env(name)
     try:
-        return Path(path).read_text().strip()
-    except OSError as error:
+        value = Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
         refuse(
-            f"{name}_FILE is {path!r}, which cannot be read ({error.strerror}). "
-            "Name a file that this user can read."
+            f"{name}_FILE is {path!r}, which cannot be read ({error}). "
+            "Name a text file that this user can read."
         )
+    # A secret that failed to be mounted must not mean another database or new voter keys.
+    return value or refuse(f"{name}_FILE is {path!r}, which is empty.")
 
 
 def _switch(name: str) -> bool:
@@ -96,30 +101,49 @@ DEBUG = _switch("DEBUG")
 # The address: SITE_URL is the one switch to production.
 
 SITE_URL = _env("SITE_URL").rstrip("/")
-try:
-    _site = urlsplit(SITE_URL)
-    _bad_site = bool(SITE_URL) and (
-        _site.scheme not in {"http", "https"}
-        or not _site.hostname
-        or _site.port == 0
-        or SITE_URL != f"{_site.scheme}://{_site.netloc}"
-        or "@" in _site.netloc
-    )
-except ValueError:
-    _bad_site = True
-if _bad_site:
+for _scheme, _port in (("http:", ":80"), ("https:", ":443")):
+    if SITE_URL.startswith(_scheme):
+        # Browsers leave it out of the origin.
+        SITE_URL = SITE_URL.removesuffix(_port)
+
+
+def _host(url: str) -> str:
+    """Return the host of http(s)://host[:port], as Django wants it in ALLOWED_HOSTS; empty if it is not that."""
+    try:
+        parts = urlsplit(url)
+        host, sound = parts.hostname or "", parts.port != 0
+    except ValueError:
+        return ""
+    sound = sound and parts.scheme in {"http", "https"} and "@" not in parts.netloc
+    if not sound or url != f"{parts.scheme}://{parts.netloc}":
+        return ""
+    if ":" in host:
+        return f"[{host}]"
+    return host if re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host) else ""
+
+
+_site_host = _host(SITE_URL)
+if SITE_URL and not _site_host:
     refuse(
-        f"SITE_URL is {SITE_URL!r}. "
+        f"SITE_URL is {_env('SITE_URL')!r}. "
         "Use the address that voters type, such as https://polls.example.org, without a path."
     )
-_https = _site.scheme == "https"
+_https = SITE_URL.startswith("https:")
 
 # The loopback names stay, so that the operator can ask for /healthz on the machine itself.
 ALLOWED_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
-if _site.hostname:
-    _host = _site.hostname
-    ALLOWED_HOSTS.append(f"[{_host}]" if ":" in _host else _host)
-ALLOWED_HOSTS += [name for name in _env("ALLOWED_HOSTS").split(",") if name.strip()]
+if SITE_URL:
+    ALLOWED_HOSTS.append(_site_host)
+else:
+    # What gunicorn prints as its address, and how a machine at home is called.
+    ALLOWED_HOSTS += ["0.0.0.0", socket.gethostname(), f"{socket.gethostname()}.local"]
+for _name in _env("ALLOWED_HOSTS").split(","):
+    if _name.strip() and _host(f"http://{_name.strip()}") != _name.strip():
+        refuse(
+            f"ALLOWED_HOSTS has {_name.strip()!r}. "
+            "Use host names without scheme and port, such as www.example.org, separated by commas."
+        )
+    ALLOWED_HOSTS += [_name.strip()] if _name.strip() else []
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = _https
@@ -148,8 +172,9 @@ CONTENT_SECURITY_POLICY = {
 # The database.
 
 _SQLITE = {
-    # Waits in line for the one writer at a time that SQLite has. Less than gunicorn's timeout of 30 s.
-    "timeout": 20,
+    # Seconds to wait for the one writer at a time that SQLite has. A vote that becomes a change waits twice,
+    # which is less than gunicorn's timeout of 30 s.
+    "timeout": 14,
     # A transaction that reads first and writes later would fail at once if another has written meanwhile.
     "transaction_mode": "IMMEDIATE",
     # WAL: readers and the writer do not stop each other. FULL: a vote that was accepted survives a power cut.
@@ -157,35 +182,35 @@ _SQLITE = {
 }
 
 
-def _database(url: str) -> dict[str, object]:
+def _server_or_file(url: str) -> dict[str, object]:
     """Return Django's settings for a database address: sqlite:///... or postgres://..."""
     allowed = (
         "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
     )
-    # The password is not for the log: only the scheme is named.
-    scheme = url.partition(":")[0]
+    # The rest of it may hold a password, which is not for the log.
+    scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in {"sqlite", "postgres", "postgresql"}:
-        refuse(f"DATABASE_URL begins with {scheme!r}. {allowed}")
+        refuse(f"DATABASE_URL begins with {scheme!r} as its scheme. {allowed}")
     try:
         config = dj_database_url.parse(url)
     except ValueError as error:
         refuse(f"DATABASE_URL cannot be read ({error}). {allowed}")
-    if not config["NAME"]:
-        refuse(f"DATABASE_URL names no database. {allowed}")
-    # A connection is kept by its thread: opening one for each request costs half the page.
-    config |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-    if scheme == "sqlite":
-        config["OPTIONS"] = _SQLITE | config.get("OPTIONS", {})
+    if config["NAME"] in {"", ":memory:"}:
+        # In memory, every worker would have another one.
+        refuse(f"DATABASE_URL names no database that is kept. {allowed}")
+    unknown = set(config.get("OPTIONS", {})) - {"timeout"}
+    if scheme == "sqlite" and unknown:
+        refuse(f"DATABASE_URL has the option {unknown.pop()!r}. {allowed}")
     return config
 
 
-DATABASES = {
-    "default": _database(
-        _secret_env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'polls.sqlite3'}"
-    )
-}
-if "sqlite" in DATABASES["default"]["ENGINE"]:
-    _folder = Path(DATABASES["default"]["NAME"]).parent
+_url = _secret_env("DATABASE_URL")
+_database = _server_or_file(_url) if _url else {"NAME": str(DATA_DIR / "polls.sqlite3")}
+# A connection is kept by its thread: opening one for each request costs half the page.
+_database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+if "postgresql" not in _database.setdefault("ENGINE", "django.db.backends.sqlite3"):
+    _database["OPTIONS"] = _SQLITE | _database.get("OPTIONS", {})
+    _folder = Path(_database["NAME"]).parent
     try:
         _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=_folder).close()
@@ -194,6 +219,7 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
             f"The data folder {str(_folder)!r} cannot be used ({error.strerror}). "
             "Make it writable, or name another one in DATA_DIR."
         )
+DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Threads that answer requests in each ASGI worker; each keeps one database connection.
@@ -212,6 +238,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "polls.errors.utf8_only",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -264,12 +291,20 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 600
 
+
+def _one_line(record: logging.LogRecord) -> bool:
+    """Leave the traceback of what a stranger sent out of the log."""
+    record.exc_info = None
+    return True
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
+    "filters": {"one_line": {"()": lambda: _one_line}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
@@ -277,5 +312,8 @@ LOGGING = {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
         # Every address that a robot tries is not news; what broke is.
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"filters": ["one_line"]},
+        "django.security.RequestDataTooBig": {"filters": ["one_line"]},
+        "django.security.TooManyFieldsSent": {"filters": ["one_line"]},
     },
 }

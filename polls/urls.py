@@ -1,8 +1,10 @@
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
 from . import views
+from .errors import allow
 
 poll_urls = [
     path("", views.index, name="index"),
@@ -14,9 +16,10 @@ poll_urls = [
 ]
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="polls:index")),
+    path("", allow("GET", "HEAD")(RedirectView.as_view(pattern_name="polls:index"))),
     path("polls/", include((poll_urls, "polls"))),
     path("healthz", views.healthz, name="healthz"),
+    path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
     path("admin/", admin.site.urls),
 ]
 

@@ -1,13 +1,13 @@
 import csv
 import hashlib
 
-from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
+from django.views.decorators.csrf import csrf_protect
 
-from .errors import allow
+from .errors import allow, require_utf8
 from .forms import BallotForm
 from .models import Choice, NotOpen, Question
 from .voters import new_voter, read_voter, remember_voter, voter_key
@@ -51,58 +51,55 @@ def detail(request: HttpRequest, question_id: int) -> HttpResponse:
     return _ballot_page(request, question, BallotForm(question))
 
 
-def _chosen(request: HttpRequest, question: Question) -> set[int]:
-    """Return the choices on the ballot of whoever asks."""
-    voter = read_voter(request)
+def _chosen(question: Question, voter: str | None) -> set[int]:
     return question.chosen_by(voter_key(question, voter)) if voter else set()
 
 
 def _ballot_page(
     request: HttpRequest, question: Question, form: BallotForm, error_message: str = ""
 ) -> HttpResponse:
+    voter = read_voter(request)
     context = {
         "question": question,
         "form": form,
-        "chosen": _chosen(request, question),
+        "chosen": _chosen(question, voter),
         "error_message": error_message,
     }
     response = render(request, "polls/detail.html", context)
     # The voter is known before the first vote, so that a double click is one voter.
-    if question.is_open and not read_voter(request):
+    if question.is_open and not voter:
         remember_voter(response, new_voter())
     return response
 
 
 @allow("POST")
+@require_utf8
+@csrf_protect
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, question_id: int) -> HttpResponse:
-    _require_utf8(request)
     question = _published_or_404(question_id)
     form = BallotForm(question, request.POST)
+    if not question.is_open:
+        return _not_counted(request, question_id, "Your vote was not counted.")
     if not form.is_valid():
         return _ballot_page(request, question, form, form.error_message)
     voter = read_voter(request) or new_voter()
     try:
         question.cast(voter_key(question, voter), form.cleaned_data["choice"])
     except NotOpen:
-        return _ballot_page(request, question, form, "Your vote was not counted.")
+        return _not_counted(request, question_id, "Your vote was not counted.")
     except Choice.DoesNotExist:
         sentence = "The choices have just changed. Select one of the choices below."
-        return _ballot_page(request, question, BallotForm(question), sentence)
-    except Question.DoesNotExist:
-        raise Http404 from None
+        return _not_counted(request, question_id, sentence)
     response = redirect("polls:results", question.pk)
     remember_voter(response, voter)
     return response
 
 
-def _require_utf8(request: HttpRequest) -> None:
-    """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
-    if request.content_type == "application/x-www-form-urlencoded":
-        try:
-            request.body.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest("The form is not UTF-8.") from error
+def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:
+    """Show the ballot page as it is now; 404 if the question is gone or not yet there again."""
+    question = _published_or_404(question_id)
+    return _ballot_page(request, question, BallotForm(question), sentence)
 
 
 @allow("GET", "HEAD")
@@ -112,7 +109,7 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
     context = {
         "question": question,
         "tally": question.tally(),
-        "chosen": _chosen(request, question),
+        "chosen": _chosen(question, read_voter(request)),
     }
     return render(request, "polls/results.html", context)
 

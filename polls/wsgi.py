@@ -4,13 +4,35 @@ Handed to an ASGI server, it serves the site as polls.asgi does: many a server
 is started with gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker.
 """
 
+import functools
+import os
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.wsgi import get_wsgi_application
 
-from .asgi import application as asgi_application
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
+wsgi_application = get_wsgi_application()
 
-wsgi_application = WSGIHandler()
+from . import first_run  # noqa: E402  Django must be set up before the models load.
+
+first_run.prepare()
+
+
+def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    try:
+        return wsgi_application(environ, start_response)
+    except (LookupError, ValueError):
+        # Views never get here: Django could not make a request of these headers (charset=hex, say).
+        start_response("400 Bad Request", [("Content-Type", "text/plain")])
+        return [b"The server could not read this request.\n"]
+
+
+@functools.cache
+def asgi_application() -> Callable[..., Awaitable[None]]:
+    from .asgi import application
+
+    return application
 
 
 def application(first: Any, *rest: Any) -> Any:
@@ -21,7 +43,7 @@ def application(first: Any, *rest: Any) -> Any:
     for an ASGI 2 application, and gives the rest to what it gets back.
     """
     if not rest:
-        return lambda receive, send: asgi_application(first, receive, send)
+        return lambda receive, send: asgi_application()(first, receive, send)
     if len(rest) == 1:
-        return wsgi_application(first, *rest)
-    return asgi_application(first, *rest)
+        return answer(first, *rest)
+    return asgi_application()(first, *rest)

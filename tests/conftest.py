@@ -63,8 +63,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Start servers as a user would, each on a database of its own; they end with the test."""
     sites = []
 
-    def start(command: str, **environment: str) -> Site:
-        sites.append(Site(command, tmp_path / f"site{len(sites)}", environment))
+    def start(command: str, terminal: bool = False, **environment: str) -> Site:
+        folder = tmp_path / f"site{len(sites)}"
+        sites.append(Site(command, folder, environment, terminal=terminal))
         return sites[-1]
 
     yield start

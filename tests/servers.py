@@ -1,16 +1,19 @@
 """The site as a real server process, and the voters who come to it over HTTP."""
 
+import contextlib
 import http.client
 import os
 import re
 import shlex
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
 import time
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +107,7 @@ class Site:
         folder: Path,
         environment: dict[str, str] | None = None,
         cwd: Path = ROOT,
+        terminal: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
@@ -122,7 +126,7 @@ class Site:
             self.manage("migrate", "-v0")
         self.command = command
         self.log = folder / "log"
-        self.cwd = cwd
+        self.cwd, self.terminal = cwd, terminal
         self.process = self._start()
 
     def restart(self, command: str = "") -> "Site":
@@ -135,6 +139,9 @@ class Site:
         words = shlex.split(self.command)
         if words[0] == "uvicorn":
             words += ["--port", str(self.port)]
+        if self.terminal:
+            # util-linux's script gives it a terminal, and the signals.
+            words = ["script", "-qefc", shlex.join(["exec", *words]), "/dev/null"]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 words,
@@ -181,6 +188,25 @@ class Site:
         )
         votes, ballots = self.shell(code).split()
         return int(votes), int(ballots)
+
+    @contextlib.contextmanager
+    def locked(self, question: int) -> Iterator[None]:
+        """Hold the lock that every vote on this question needs."""
+        if url := self.environment.get("DATABASE_URL"):
+            import psycopg
+
+            with psycopg.connect(url) as connection:
+                rows = "SELECT id FROM polls_choice WHERE question_id = %s FOR UPDATE"
+                connection.execute(rows, [question])
+                yield
+        else:
+            path = self.folder / "polls.sqlite3"
+            with contextlib.closing(
+                sqlite3.connect(path, isolation_level=None)
+            ) as other:
+                other.execute("BEGIN IMMEDIATE")
+                yield
+                other.execute("ROLLBACK")
 
     def ready(self, seconds: float = 20) -> "Site":
         deadline = time.monotonic() + seconds

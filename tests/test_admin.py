@@ -86,7 +86,7 @@ def act(client, action, *questions):
 def test_close_now_closes_what_is_open(admin_client, ask):
     page = act(admin_client, "close_now", ask("Now?"), ask("Later?", opens=1))
     assert "Closed: 1." in page.text
-    assert "not open: 1." in page.text
+    assert "Not open, and left as they were: 1." in page.text
     assert Question.objects.closed().get().question_text == "Now?"
 
 
@@ -122,7 +122,7 @@ def test_a_choice_with_votes_is_not_deleted(admin_client, colours):
     more = {"choice_set-0-DELETE": "on", "choice_set-2-choice_text": "Green"}
     data = form("?", ["Red", "Blue", "Green"], existing, **more)
     page = admin_client.post(f"{LIST}{colours.pk}/change/", data)
-    assert "would require deleting the following protected" in page.text
+    assert "“Red” has votes and cannot be removed." in page.text
     assert colours.choice_set.count() == 2
 
 

@@ -102,7 +102,7 @@ def test_it_rejects_a_change_after_the_close(colours, red, blue):
 def test_it_rejects_a_deleted_question(colours, red):
     gone = Question.objects.get()
     colours.delete()
-    with pytest.raises(Question.DoesNotExist):
+    with pytest.raises(Choice.DoesNotExist):
         gone.cast(ANN, [red])
 
 

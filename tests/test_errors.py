@@ -1,5 +1,6 @@
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
 
 from polls.models import Question
 
@@ -12,16 +13,42 @@ def refuse_every_query(execute, sql, params, many, context):
 @pytest.mark.parametrize(
     "path", ["", "1/", "1/results/", "1/results.json", "1/results.csv"]
 )
-def test_it_rejects_the_wrong_method_with_a_page(client, db, path, method):
-    page = getattr(client, method)(f"/polls/{path}")
+def test_it_rejects_the_wrong_method_with_a_page(db, path, method):
+    page = getattr(Client(enforce_csrf_checks=True), method)(f"/polls/{path}")
     assert page.status_code == 405
     assert page.headers["Allow"] == "GET, HEAD"
     assert "does not take that kind of request" in page.text
 
 
-def test_it_rejects_reading_the_vote_address(client, colours):
-    page = client.get(f"/polls/{colours.pk}/vote/")
+@pytest.mark.parametrize("method", ["get", "head", "put", "delete"])
+def test_it_rejects_all_but_posting_to_the_vote_address(colours, method):
+    strict = Client(enforce_csrf_checks=True)
+    page = getattr(strict, method)(f"/polls/{colours.pk}/vote/")
     assert (page.status_code, page.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+def test_it_rejects_posting_elsewhere(db, path):
+    page = Client(enforce_csrf_checks=True).post(path)
+    assert (page.status_code, page.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain"])
+@pytest.mark.parametrize("charset", ["utf-16", "latin-1", "utf-8-sig"])
+def test_it_rejects_another_encoding(client, colours, kind, charset):
+    kind = f"{kind}; charset={charset}"
+    for method, path in (
+        ("GET", "/polls/?page=1"),
+        ("POST", f"/polls/{colours.pk}/vote/"),
+    ):
+        assert client.generic(method, path, b"x", kind).status_code == 400
+
+
+@pytest.mark.postgresql
+def test_a_session_cookie_that_no_database_can_hold_is_a_bad_request(client, db):
+    client.raise_request_exception = False
+    client.cookies["sessionid"] = "\x00" + "a" * 32
+    assert client.get("/admin/").status_code == 400
 
 
 def test_head_is_get_without_a_body(client, colours):
@@ -63,7 +90,7 @@ def test_a_database_that_is_away_is_503_with_retry_after(client, colours):
             page = client_without_raising(client).get(path)
             assert page.status_code == 503
             assert page.headers["Retry-After"] == "5"
-            assert "Nothing of this request was kept" in page.text
+            assert "a vote that is sent twice counts once" in page.text
 
 
 def test_a_fault_of_ours_is_a_page(client, colours, monkeypatch):
@@ -103,4 +130,4 @@ def test_no_page_has_inline_script_or_style(client, colours):
     ):
         page = client.get(path).text
         assert "style=" not in page and "<style" not in page
-        assert "<script>" not in page and " on" + "click" not in page
+        assert "<script>" not in page and "onclick" not in page

@@ -87,6 +87,21 @@ def test_wsgi_and_asgi_answer_the_same(pair):
         assert kept_headers(wsgi) == kept_headers(asgi), (method, path)
 
 
+@pytest.mark.parametrize("charset", ["hex", "undefined", "idna"])
+def test_a_codec_that_is_no_encoding_of_text_is_a_bad_request(pair, charset):
+    vote = f"/polls/{pair[0].question}/vote/"
+    for site in pair:
+        for method, path, kind in [
+            ("GET", "/polls/?page=1", "text/plain"),
+            ("POST", vote, "multipart/form-data; boundary=x"),
+        ]:
+            headers = {"Content-Type": f"{kind}; charset={charset}"}
+            answer = Voter(site.base).request(method, path, b"x", **headers)
+            assert answer.status == 400
+            assert "could not read this request" in answer.text
+        assert "Traceback" not in site.output()
+
+
 def test_a_body_without_a_length_is_limited_too(pair):
     site = pair[1]
     voter, vote = Voter(site.base), f"/polls/{site.question}/vote/"

@@ -65,8 +65,29 @@ def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_answers_what_is_in_flight_when_told_to_stop(start, command):
-    """SIGTERM under load: every request that was begun gets its whole answer, and the end comes soon."""
+def test_it_finishes_a_vote_that_is_in_flight_when_told_to_stop(start, command):
+    """The vote provably waits in the server: the test holds the lock that it needs."""
+    site = start(command, WEB_CONCURRENCY="1").ready()
+    time.sleep(1)
+    question = site.ask()
+    voter, answers = Voter(site.base), []
+    red = voter.open_ballot(question)[0]
+    vote = threading.Thread(target=lambda: answers.append(voter.vote(red, question)))
+    with site.locked(question):
+        vote.start()
+        time.sleep(0.5)
+        site.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert not answers
+    vote.join()
+    assert answers[0].status == 302
+    site.process.wait(10)
+    assert site.counts(question) == (1, 1)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_it_loses_nothing_when_told_to_stop_under_load(start, command):
+    """Every vote that was accepted is counted, and the end comes soon."""
     site = start(command, WEB_CONCURRENCY="2").ready()
     question = site.ask()
     broken, accepted = [], []

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from servers import ROOT
+from servers import ROOT, free_port
 
 
 def run(tmp_path, *words, **environment):
@@ -105,6 +105,19 @@ WRONG = [
     ("SITE_URL", "https://user:word@polls.example.org"),
     ("SITE_URL", "https://[::1"),
     ("SITE_URL", "https://polls.example.org:99999"),
+    ("SITE_URL", "https://*"),
+    ("SITE_URL", "https://.example.org"),
+    ("SITE_URL", "https://a b"),
+    ("SITE_URL", "https://münchen.example"),
+    ("ALLOWED_HOSTS", "http://www.example.org"),
+    ("ALLOWED_HOSTS", "www.example.org:8000"),
+    ("ALLOWED_HOSTS", "*"),
+    ("DATABASE_URL", "sqlite://:memory:"),
+    ("DATABASE_URL", "sqlite:////tmp/x.sqlite3?foo=bar"),
+    ("DATABASE_URL", "postgres://localhost:1/polls?foo=bar"),
+    ("DATABASE_URL_FILE", "/dev/null"),
+    ("SECRET_KEY_FILE", "/dev/null"),
+    ("SECRET_KEY_FILE", "/bin/true"),
     ("DATABASE_URL", "mysql://localhost/polls"),
     ("DATABASE_URL", "nonsense"),
     ("DATABASE_URL", "postgres://localhost:port/polls"),
@@ -137,6 +150,7 @@ BAD_START = [
     ("PORT", "http"),
     ("PORT", "99999"),
     ("PORT", "0"),
+    ("PORT", "0000080801"),
     ("WEB_CONCURRENCY", "0"),
 ]
 
@@ -157,6 +171,63 @@ def test_gunicorn_stops_on_a_bad_value_without_its_configuration_too(tmp_path):
     done = run(tmp_path, *words, SITE_URL="nonsense")
     assert done.returncode == 3
     assert "SITE_URL is 'nonsense'" in done.stderr
+
+
+def test_gunicorn_does_not_serve_asgi_with_a_wsgi_worker(tmp_path):
+    done = run(
+        tmp_path,
+        "-m",
+        "gunicorn",
+        "polls.asgi",
+        HOST="127.0.0.1",
+        PORT=str(free_port()),
+    )
+    assert done.returncode == 1
+    assert "Add -k uvicorn.workers.UvicornWorker" in done.stderr
+
+
+def test_no_password_of_a_database_is_printed(tmp_path):
+    value = "host=db password=hunter2 dbname=polls"
+    done = run(tmp_path, "-c", "import polls.wsgi", DATABASE_URL=value)
+    assert done.returncode == 1
+    assert "hunter2" not in done.stderr
+
+
+def test_hosts_are_split_and_the_usual_port_is_left_out(tmp_path):
+    hosts, url = setting(
+        tmp_path,
+        "ALLOWED_HOSTS",
+        "SITE_URL",
+        ALLOWED_HOSTS="a.example.org, b.example.org",
+        SITE_URL="https://polls.example.org:443",
+    )
+    assert {"a.example.org", "b.example.org"} <= set(hosts)
+    assert url == "https://polls.example.org"
+
+
+def test_a_data_folder_may_have_any_name(tmp_path):
+    folder = tmp_path / "50% #1?"
+    (databases,) = setting(tmp_path, "DATABASES", DATA_DIR=str(folder))
+    assert databases["default"]["NAME"] == str(folder / "polls.sqlite3")
+
+
+def test_manage_says_in_one_sentence_that_the_database_is_away(tmp_path):
+    done = run(
+        tmp_path, "manage.py", "recount", DATABASE_URL="postgres://localhost:1/polls"
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database cannot be used")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_accepted_vote_survives_a_power_cut(tmp_path):
+    code = (
+        "import django; django.setup(); from django.db import connection as c\n"
+        "for name in ('journal_mode', 'synchronous'):\n"
+        "    print(c.cursor().execute(f'PRAGMA {name}').fetchone()[0])"
+    )
+    done = run(tmp_path, "-c", code, DJANGO_SETTINGS_MODULE="polls.settings")
+    assert done.stdout.split() == ["wal", "2"]
 
 
 def test_uvicorn_does_not_start_on_a_bad_value(tmp_path):

@@ -38,9 +38,9 @@ class Command(BaseCommand):
                 Choice.objects.filter(pk=choice.pk).repair()
         unsound = ballots.unsound().count()
         self.stdout.write(
-            f"Recounted {ballots.count()} ballots on {questions.count()} questions: "
-            f"{wrong} totals differ{' and were repaired' if repair and wrong else ''}, "
-            f"{unsound} ballots do not have exactly one choice of their question."
+            f"Questions: {questions.count()}. Ballots: {ballots.count()}. "
+            f"Totals that differ: {wrong}{' (repaired)' if repair and wrong else ''}. "
+            f"Ballots without exactly one choice of their question: {unsound}."
         )
         if unsound or (wrong and not repair):
             raise CommandError("The count does not add up.")

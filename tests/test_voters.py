@@ -1,0 +1,50 @@
+"""What is kept of a voter, and what it says about them."""
+
+import pytest
+from django.test import RequestFactory
+
+from polls.models import Ballot
+from polls.voters import new_voter, read_voter, voter_key
+
+
+def test_a_voter_has_another_key_on_each_question(ask):
+    voter = new_voter()
+    keys = {voter_key(ask(f"Question {n}?"), voter) for n in range(3)}
+    assert len(keys) == 3
+    assert all(len(key) == 32 for key in keys)
+
+
+def test_the_key_depends_on_the_secret_and_the_salt(colours, settings):
+    voter = new_voter()
+    first = voter_key(colours, voter)
+    assert voter_key(colours, voter) == first
+    colours.voter_salt = "another"
+    second = voter_key(colours, voter)
+    settings.SECRET_KEY = "another" * 8
+    assert len({first, second, voter_key(colours, voter)}) == 3
+
+
+def test_the_cookie_is_nowhere_in_the_database(client, colours):
+    client.get(f"/polls/{colours.pk}/")
+    red = colours.choice_set.first()
+    client.post(
+        f"/polls/{colours.pk}/vote/",
+        {"choice": red.pk},
+        headers={"user-agent": "Telltale/1.0"},
+        REMOTE_ADDR="203.0.113.7",
+    )
+    kept = " ".join(str(value) for row in Ballot.objects.values_list() for value in row)
+    voter = client.cookies["voter"].value.split(":")[0]
+    assert len(voter) > 20
+    for secret in (voter, "203.0.113.7", "Telltale"):
+        assert secret not in kept
+
+
+@pytest.mark.parametrize("damage", ["", "x", ":", "{}x", "x{}", "a:b"])
+def test_a_damaged_cookie_is_nobody(client, colours, damage):
+    sound = client.get(f"/polls/{colours.pk}/").cookies["voter"].value
+    request = RequestFactory().get("/")
+    request.COOKIES["voter"] = sound
+    assert read_voter(request) == sound.split(":")[0]
+    request.COOKIES["voter"] = damage.format(sound)
+    assert read_voter(request) is None
