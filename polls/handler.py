@@ -52,6 +52,13 @@ class Handler(ASGIHandler):
         except RequestAborted:
             return
         response = await self._in_thread(self._respond, scope, body, size)
+        if hasattr(response, "serve"):
+            start, serve = _start_message(response), response.serve
+            # A stream may stay for hours: what was only needed to begin it goes now.
+            del response, body
+            await send(start)
+            await serve(receive, send)
+            return
         try:
             await self.send_response(response, send)
         except OSError:
@@ -88,7 +95,7 @@ class Handler(ASGIHandler):
             request.META["CONTENT_LENGTH"] = str(size)
             response = self.get_response(request)
         response._handler_class = self.__class__
-        if not response.streaming:
+        if not response.streaming or hasattr(response, "serve"):
             # All of it is in memory: what it held can go before it is sent.
             response.close()
         elif not response.is_async:
@@ -101,6 +108,12 @@ class Handler(ASGIHandler):
         """Take each chunk in a thread, as it comes from a file: not always the same thread."""
         while (chunk := await self._in_thread(next, chunks, None)) is not None:
             yield chunk
+
+
+def _start_message(response: HttpResponseBase) -> Message:
+    headers = [(k.lower().encode(), v.encode("latin1")) for k, v in response.items()]
+    status = response.status_code
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -5,6 +5,7 @@ the transaction that writes the ballot, so that a recount finds no difference.
 """
 
 import datetime
+import itertools
 from collections.abc import Collection, Iterator
 from typing import TypedDict
 
@@ -29,11 +30,56 @@ class ChoiceTally(TypedDict):
 
 
 class Tally(TypedDict):
-    """The state of a question, as every page, file and program gets it."""
+    """The state of a question, as every page, file and program gets it.
+
+    A later version has counted all that an earlier one has. Percentages are of
+    ballots, from 0.0 to 100.0 with one decimal.
+    """
 
     question: dict[str, object]
+    version: int
     ballots: int
     choices: list[ChoiceTally]
+
+
+def _state(
+    pub_date: datetime.datetime,
+    closes_at: datetime.datetime | None,
+    now: datetime.datetime,
+) -> str:
+    if pub_date > now:
+        return "scheduled"
+    if closes_at is not None and closes_at <= now:
+        return "closed"
+    return "open"
+
+
+def _tally(
+    question: tuple[int, str, datetime.datetime, datetime.datetime | None],
+    choices: list[tuple[int, str, int, int]],
+) -> Tally:
+    pk, text, pub_date, closes_at = question
+    ballots = sum(votes for _, _, votes, _ in choices)
+    return {
+        "question": {
+            "id": pk,
+            "text": text,
+            "state": _state(pub_date, closes_at, timezone.now()),
+            "pub_date": pub_date.isoformat(),
+            "closes_at": closes_at and closes_at.isoformat(),
+        },
+        "version": sum(moves for _, _, _, moves in choices),
+        "ballots": ballots,
+        "choices": [
+            {
+                "id": choice,
+                "text": choice_text,
+                "votes": votes,
+                "percent": round(100 * votes / ballots, 1) if ballots else 0.0,
+            }
+            for choice, choice_text, votes, _ in choices
+        ],
+    }
 
 
 class QuestionQuerySet(models.QuerySet["Question"]):
@@ -55,6 +101,24 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")
+
+    def tallies(self) -> dict[int, Tally]:
+        """Count these questions, by id: one statement, so that each tally is of one moment."""
+        rows = self.order_by("pk", "choice__pk").values_list(
+            "pk",
+            "question_text",
+            "pub_date",
+            "closes_at",
+            "choice__pk",
+            "choice__choice_text",
+            "choice__votes",
+            "choice__moves",
+        )
+        grouped = itertools.groupby(rows, key=lambda row: row[:4])
+        return {
+            question[0]: _tally(question, [row[4:] for row in choices if row[4]])
+            for question, choices in grouped
+        }
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the questions with all that was cast on them.
@@ -129,12 +193,7 @@ class Question(models.Model):
 
     def state(self, now: datetime.datetime | None = None) -> str:
         """Return "scheduled", "open" or "closed"; the clock at this moment decides, as in the queryset."""
-        now = now or timezone.now()
-        if self.pub_date > now:
-            return "scheduled"
-        if self.closes_at is not None and self.closes_at <= now:
-            return "closed"
-        return "open"
+        return _state(self.pub_date, self.closes_at, now or timezone.now())
 
     @property
     def is_open(self) -> bool:
@@ -220,33 +279,11 @@ class Question(models.Model):
         return set(marks.values_list("choice_id", flat=True))
 
     def tally(self) -> Tally:
-        """Count: the one dictionary behind the page, JSON and CSV.
-
-        Percentages are of ballots, from 0.0 to 100.0 with one decimal.
-        """
-        rows = list(
-            self.choice_set.order_by("id").values_list("id", "choice_text", "votes")
-        )
-        ballots = sum(votes for _, _, votes in rows)
-        return {
-            "question": {
-                "id": self.pk,
-                "text": self.question_text,
-                "state": self.state(),
-                "pub_date": self.pub_date.isoformat(),
-                "closes_at": self.closes_at and self.closes_at.isoformat(),
-            },
-            "ballots": ballots,
-            "choices": [
-                {
-                    "id": pk,
-                    "text": text,
-                    "votes": votes,
-                    "percent": round(100 * votes / ballots, 1) if ballots else 0.0,
-                }
-                for pk, text, votes in rows
-            ],
-        }
+        """Count now. Raises Question.DoesNotExist if the question is gone."""
+        tallies = Question.objects.filter(pk=self.pk).tallies()
+        if not tallies:
+            raise Question.DoesNotExist
+        return tallies[self.pk]
 
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):
@@ -274,13 +311,16 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
             # Only a statement that begins with the lock in hand sees the votes it waited for;
             # those that wait behind it add themselves afterwards.
             self.lock()
-            self.update(votes=Coalesce(models.Subquery(count), 0))
+            votes = Coalesce(models.Subquery(count), 0)
+            self.update(votes=votes, moves=F("moves") + 1)
 
 
 class Choice(models.Model):
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
     votes = models.IntegerField(default=0, editable=False)
+    # How often `votes` has moved, up or down: their sum is the version of a tally.
+    moves = models.BigIntegerField(default=0, editable=False)
 
     objects = ChoiceQuerySet.as_manager()
 
@@ -340,7 +380,7 @@ class Ballot(models.Model):
         for choice in sorted(marked ^ choices):
             step = 1 if choice in choices else -1
             rows = Choice.objects.filter(pk=choice, question=self.question_id)
-            if not rows.update(votes=F("votes") + step):
+            if not rows.update(votes=F("votes") + step, moves=F("moves") + 1):
                 raise Choice.DoesNotExist
         self.mark_set.filter(choice__in=marked - choices).delete()
         added = [Mark(ballot=self, choice_id=choice) for choice in choices - marked]

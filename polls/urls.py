@@ -13,6 +13,9 @@ poll_urls = [
     path("<int:question_id>/results/", views.results, name="results"),
     path("<int:question_id>/results.json", views.results_json, name="results_json"),
     path("<int:question_id>/results.csv", views.results_csv, name="results_csv"),
+    path("<int:question_id>/results.svg", views.results_svg, name="results_svg"),
+    path("<int:question_id>/live/", views.live, name="live"),
+    path("<int:question_id>/share/", views.share, name="share"),
 ]
 
 urlpatterns = [

@@ -1,6 +1,11 @@
+import base64
 import csv
 import hashlib
 
+import segno
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import get_conditional_response
@@ -9,6 +14,7 @@ from django.views.decorators.csrf import csrf_protect
 
 from .errors import allow, require_utf8
 from .forms import BallotForm
+from .live import EventStream
 from .models import Choice, NotOpen, Question
 from .voters import new_voter, read_voter, remember_voter, voter_key
 
@@ -114,12 +120,81 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
     return render(request, "polls/results.html", context)
 
 
+def _validated(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Answer 304 to whoever has this content already."""
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    return get_conditional_response(request, response["ETag"], None, response)
+
+
 @allow("GET", "HEAD")
 @cache_control(no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
-    response = JsonResponse(_published_or_404(question_id).tally())
-    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
-    return get_conditional_response(request, response["ETag"], None, response)
+    tally = _published_or_404(question_id).tally()
+    return _validated(request, JsonResponse(tally))
+
+
+# The one inline style of the site, allowed by its hash: the picture has to carry its colours along.
+PICTURE_STYLE = (
+    "text{font:16px system-ui,sans-serif;fill:#1c2126}.bar{fill:#1d5fa8}.line{fill:#d5d9dd}"
+    ".paper{fill:#fbfbf9}@media(prefers-color-scheme:dark){text{fill:#e8ebee}"
+    ".bar{fill:#7db4ef}.line{fill:#37404a}.paper{fill:#14181c}}"
+)
+PICTURE_HASH = base64.b64encode(
+    hashlib.sha256(PICTURE_STYLE.encode()).digest()
+).decode()
+
+
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+@csp_replace({"style-src": [f"'sha256-{PICTURE_HASH}'"]})
+def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
+    tally = _published_or_404(question_id).tally()
+    rows = [(64 + 56 * n, choice) for n, choice in enumerate(tally["choices"])]
+    context = {
+        "tally": tally,
+        "rows": rows,
+        "height": 80 + 56 * len(rows),
+        "style": PICTURE_STYLE,
+    }
+    content_type = "image/svg+xml; charset=utf-8"
+    picture = render(request, "polls/results.svg", context, content_type)
+    return _validated(request, picture)
+
+
+@allow("GET")
+def live(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _published_or_404(question_id)
+    if not isinstance(request, ASGIRequest):
+        # WSGI cannot hold a stream open without a worker; the page asks for results.json instead.
+        return HttpResponse(status=204)
+    return EventStream(question.pk, request.headers.get("Last-Event-ID", ""))
+
+
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+def share(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _published_or_404(question_id)
+    path = question.get_absolute_url()
+    link = (
+        settings.SITE_URL + path
+        if settings.SITE_URL
+        else request.build_absolute_uri(path)
+    )
+    code = segno.make_qr(link, error="m")
+    squares = [
+        f"M{x} {y}h1v1h-1z"
+        for y, row in enumerate(code.matrix_iter(border=4))
+        for x, dark in enumerate(row)
+        if dark
+    ]
+    context = {
+        "question": question,
+        "tally": question.tally(),
+        "link": link,
+        "code_size": code.symbol_size(border=4)[0],
+        "code_path": "".join(squares),
+    }
+    return render(request, "polls/share.html", context)
 
 
 @allow("GET", "HEAD")

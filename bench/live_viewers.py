@@ -1,0 +1,195 @@
+"""Hold N live viewers on one question, vote once a second, and measure what it costs.
+
+usage: live_viewers.py [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0]
+
+Prints delay from accepted vote to received event (p50, p99, worst), CPU of the
+server for each event, memory for each viewer and threads. The server is ours,
+under uvicorn's worker, on an empty SQLite database, or on DATABASE_URL's server.
+
+The client is asyncio protocols on uvloop without any HTTP library, two
+processes of it: about 10 us an event, a tenth of a core at 10,000 viewers.
+All of it stays on 127.0.0.1 and ends by itself.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from servers import Site, Voter  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+CLIENTS = 2
+
+
+class Stream(asyncio.Protocol):
+    """One viewer: asks, then notes when each version of the tally arrived."""
+
+    def __init__(
+        self, question: int, deaf: bool, seen: list[tuple[int, float]]
+    ) -> None:
+        self.question, self.deaf, self.seen = question, deaf, seen
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        path = f"/polls/{self.question}/live/"
+        transport.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        if self.deaf:
+            transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        start = data.rfind(b"\nid: ")
+        if start >= 0:
+            version = int(data[start + 5 : data.index(b"\n", start + 5)])
+            self.seen.append((version, time.monotonic()))
+
+
+async def hold(
+    port: int, question: int, viewers: int, deaf: bool, pipe: Connection
+) -> None:
+    loop = asyncio.get_running_loop()
+    seen: list[tuple[int, float]] = []
+    for n in range(viewers):
+        await loop.create_connection(
+            lambda: Stream(question, deaf, seen), "127.0.0.1", port
+        )
+        if n % 50 == 49:
+            await asyncio.sleep(0.02)
+    while not deaf and len(seen) < viewers:
+        await asyncio.sleep(0.1)
+    seen.clear()
+    pipe.send("ready")
+    while not pipe.poll():
+        await asyncio.sleep(0.05)
+    pipe.send(seen)
+
+
+def client(*arguments: object) -> None:
+    uvloop.run(hold(*arguments))
+
+
+def start_clients(site: Site, question: int, viewers: int, deaf: bool) -> list:
+    started = []
+    for _ in range(CLIENTS):
+        ours, theirs = multiprocessing.Pipe()
+        arguments = (site.port, question, viewers // CLIENTS, deaf, theirs)
+        process = multiprocessing.Process(target=client, args=arguments, daemon=True)
+        process.start()
+        started.append((process, ours))
+    for _, pipe in started:
+        if not pipe.poll(120):
+            raise SystemExit("The viewers did not all connect within two minutes.")
+        pipe.recv()
+    return started
+
+
+def stop_clients(started: list) -> list[tuple[int, float]]:
+    seen = []
+    for process, pipe in started:
+        pipe.send("stop")
+        seen += pipe.recv()
+        process.join()
+    return seen
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def memory_kb(pids: list[int]) -> int:
+    """Return the proportional memory of these processes."""
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(int(text.split("\nPss:")[1].split()[0]) for text in rollups)
+
+
+def threads(pids: list[int]) -> int:
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
+def vote_each_second(site: Site, question: int, votes: int) -> dict[int, float]:
+    """Return when each version was accepted: one vote of a new voter is one version."""
+    accepted = {}
+    voters = [Voter(site.base) for _ in range(votes)]
+    choices = [voter.open_ballot(question) for voter in voters]
+    for n, voter in enumerate(voters):
+        began = time.monotonic()
+        assert voter.vote(choices[n][n % 2], question).status == 302
+        accepted[n + 1] = time.monotonic()
+        time.sleep(max(0, began + 1 - time.monotonic()))
+    return accepted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--viewers", type=int, default=10_000)
+    parser.add_argument("--votes", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--deaf", type=int, default=0, help="clients that never read")
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory() as folder:
+        command = "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker"
+        site = Site(command, Path(folder), {"WEB_CONCURRENCY": str(options.workers)})
+        try:
+            measure(site.ready(), options)
+        finally:
+            seconds = site.stop()
+    print(f"stop with the streams open: {seconds:.2f} s")
+
+
+def measure(site: Site, options: argparse.Namespace) -> None:
+    question = site.ask()
+    Voter(site.base).get(f"/polls/{question}/results/")
+    pids = site.workers()
+    before = memory_kb(pids)
+    if options.deaf:
+        start_clients(site, question, options.deaf, True)
+        print(
+            f"{options.deaf} that never read: {memory_kb(pids) - before:,} kB at first"
+        )
+    clients = start_clients(site, question, options.viewers, False)
+    viewers = options.viewers + options.deaf
+    print(f"{viewers} viewers, {options.workers} worker(s), threads {threads(pids)}")
+    print(f"memory a viewer: {(memory_kb(pids) - before) / viewers:.1f} kB")
+    cpu, began = cpu_seconds(pids), time.monotonic()
+    accepted = vote_each_second(site, question, options.votes)
+    time.sleep(1)
+    cpu, seconds = cpu_seconds(pids) - cpu, time.monotonic() - began
+    if options.deaf:
+        print(
+            f"memory a viewer after {options.votes} votes: {(memory_kb(pids) - before) / viewers:.1f} kB"
+        )
+    # The processes that never read are left open: the server has to stop with them.
+    seen = stop_clients(clients)
+    delays = sorted(
+        at - accepted[version] for version, at in seen if version in accepted
+    )
+    newest = sum(version == options.votes for version, _ in seen)
+    print(
+        f"events received: {len(seen)}; newest tally reached {newest} of {options.viewers}"
+    )
+    print(
+        f"accepted vote to event: p50 {statistics.median(delays) * 1e3:.0f} ms, "
+        f"p99 {delays[int(len(delays) * 0.99)] * 1e3:.0f} ms, worst {delays[-1] * 1e3:.0f} ms"
+    )
+    print(
+        f"CPU an event: {cpu / max(1, len(seen)) * 1e6:.1f} us; {100 * cpu / seconds:.0f}% of a core"
+    )
+
+
+if __name__ == "__main__":
+    main()

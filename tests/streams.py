@@ -1,0 +1,70 @@
+"""A viewer of a live stream, over a bare socket."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Stream:
+    """One open stream. Reads until a deadline; what came stays in `text`."""
+
+    base: str
+    question: int
+    last_event_id: str = ""
+    text: str = ""
+    ended: bool = False
+    connection: socket.socket = field(init=False)
+
+    def __post_init__(self) -> None:
+        host, port = self.base.removeprefix("http://").split(":")
+        self.connection = socket.create_connection((host, int(port)), timeout=10)
+        head = [f"GET /polls/{self.question}/live/ HTTP/1.1", "Host: localhost"]
+        if self.last_event_id:
+            head.append(f"Last-Event-ID: {self.last_event_id}")
+        self.connection.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
+
+    def read(self, seconds: float = 0.6) -> "Stream":
+        deadline = time.monotonic() + seconds
+        while not self.ended and (left := deadline - time.monotonic()) > 0:
+            self.connection.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                data = self.connection.recv(65536)
+                self.text += data.decode()
+                self.ended = not data or self.text.endswith("\r\n0\r\n\r\n")
+        return self
+
+    def wait_for(self, words: str, seconds: float = 10) -> "Stream":
+        deadline = time.monotonic() + seconds
+        while words not in self.text and not self.ended and time.monotonic() < deadline:
+            self.read(0.1)
+        assert words in self.text, self.text
+        return self
+
+    @property
+    def status(self) -> int:
+        return int(self.text.split(" ", 2)[1])
+
+    def fields(self, name: str) -> list[str]:
+        start = f"{name}: "
+        lines = self.text.splitlines()
+        return [line.removeprefix(start) for line in lines if line.startswith(start)]
+
+    @property
+    def tallies(self) -> list[dict]:
+        answers = [json.loads(data) for data in self.fields("data")]
+        return [answer for answer in answers if "ballots" in answer]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def many(number: int, base: str, question: int) -> Iterator[list[Stream]]:
+    streams = [Stream(base, question) for _ in range(number)]
+    yield streams
+    for stream in streams:
+        stream.close()

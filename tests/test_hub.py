@@ -1,0 +1,192 @@
+"""The hub on a real loop, with a clock that runs."""
+
+import asyncio
+
+import pytest
+from polls import live
+
+
+def tally(version, state="open"):
+    return {
+        "question": {"state": state},
+        "version": version,
+        "ballots": version,
+        "choices": [],
+    }
+
+
+class Connection:
+    """What a server gives its application; `deaf` never takes the next message."""
+
+    def __init__(self):
+        self.sent, self.gone, self.readable = [], asyncio.Event(), asyncio.Event()
+        self.readable.set()
+
+    async def send(self, message):
+        await self.readable.wait()
+        self.sent.append(message)
+
+    async def receive(self):
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    @property
+    def versions(self):
+        texts = [message["body"].decode() for message in self.sent]
+        return [int(t.split("\n")[0][4:]) for t in texts if t.startswith("id: ")]
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """What the database would say; each read is noted."""
+    rows = {"reads": 0, 1: tally(0)}
+
+    def read(questions):
+        rows["reads"] += 1
+        if isinstance(rows[1], Exception):
+            raise rows[1]
+        return {q: rows[q] for q in questions if rows.get(q)}
+
+    monkeypatch.setattr(live, "_read", read)
+    monkeypatch.setattr(live, "TICK", 0.02)
+    return rows
+
+
+async def watching(hub, *connections, known=0):
+    tasks = [
+        asyncio.create_task(hub.watch(1, known, c.receive, c.send)) for c in connections
+    ]
+    await asyncio.sleep(0.1)
+    return tasks
+
+
+def test_everyone_gets_each_change_once(rows):
+    async def scenario():
+        hub, viewers = live.Hub(), [Connection() for _ in range(5)]
+        await watching(hub, *viewers)
+        rows[1] = tally(1)
+        await asyncio.sleep(0.1)
+        assert [viewer.versions for viewer in viewers] == [[0, 1]] * 5
+
+    asyncio.run(scenario())
+
+
+def test_one_read_a_tick_however_many_watch(rows):
+    async def scenario():
+        hub = live.Hub()
+        await watching(hub, *(Connection() for _ in range(200)))
+        before = rows["reads"]
+        await asyncio.sleep(0.4)
+        assert 5 <= rows["reads"] - before <= 21
+
+    asyncio.run(scenario())
+
+
+def test_no_read_when_nobody_watches(rows):
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        tasks = await watching(hub, viewer)
+        viewer.gone.set()
+        await asyncio.wait(tasks, timeout=1)
+        await asyncio.sleep(0.1)
+        before = rows["reads"]
+        await asyncio.sleep(0.2)
+        assert rows["reads"] == before
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_viewer_has_only_the_newest_waiting(rows):
+    async def scenario():
+        hub, slow, quick = live.Hub(), Connection(), Connection()
+        await watching(hub, slow, quick)
+        slow.readable.clear()
+        for version in range(1, 6):
+            rows[1] = tally(version)
+            await asyncio.sleep(0.1)
+        slow.readable.set()
+        await asyncio.sleep(0.1)
+        assert quick.versions == [0, 1, 2, 3, 4, 5]
+        assert slow.versions == [0, 1, 5], "one was on its way when the reading stopped"
+
+    asyncio.run(scenario())
+
+
+def test_a_viewer_who_knows_more_than_this_worker_is_not_sent_back(rows):
+    async def scenario():
+        hub, here, back = live.Hub(), Connection(), Connection()
+        await watching(hub, here)
+        live.TICK = 0.3
+        await asyncio.sleep(0.05)
+        rows[1] = tally(7)
+        await watching(hub, back, known=7)
+        await asyncio.sleep(0.5)
+        assert back.versions == [7]
+
+    asyncio.run(scenario())
+
+
+def test_a_quiet_stream_has_a_heartbeat(rows, monkeypatch):
+    monkeypatch.setattr(live, "HEARTBEAT", 0.1)
+
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        await watching(hub, viewer)
+        await asyncio.sleep(0.3)
+        assert viewer.sent[-1]["body"] == b":\n\n"
+        assert viewer.versions == [0]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "change, reason", [(None, b"gone"), (tally(3, "closed"), b"closed")]
+)
+def test_what_ends_sends_a_last_event(rows, change, reason):
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        tasks = await watching(hub, viewer)
+        rows[1] = change
+        done, _ = await asyncio.wait(tasks, timeout=1)
+        assert done and tasks[0].exception() is None
+        assert reason in viewer.sent[-1]["body"]
+        assert viewer.sent[-1]["more_body"] is False
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_ends_nothing(rows):
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        await watching(hub, viewer)
+        rows[1] = live.DatabaseUnavailable("away")
+        await asyncio.sleep(0.1)
+        rows[1] = tally(2)
+        await asyncio.sleep(0.1)
+        assert viewer.versions == [0, 2]
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_of_ours_ends_the_streams_loudly(rows, caplog):
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        tasks = await watching(hub, viewer)
+        rows[1] = ValueError("a fault")
+        done, _ = await asyncio.wait(tasks, timeout=1)
+        assert done
+        assert "The reader of live results failed." in caplog.text
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_cancels_is_obeyed(rows):
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        (task,) = await watching(hub, viewer)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not hub._channels
+
+    asyncio.run(scenario())
