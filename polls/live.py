@@ -40,6 +40,10 @@ def _event(tally: Tally) -> bytes:
     return f"id: {tally['version']}\ndata: {json.dumps(tally)}\n\n".encode()
 
 
+def _body(event: bytes, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": event, "more_body": more}
+
+
 def _last_event(reason: str) -> bytes:
     """The browser stops here: without this it would come back for more."""
     return f"event: end\ndata: {json.dumps({'reason': reason})}\n\n".encode()
@@ -76,34 +80,52 @@ class Viewer:
         self.connection = getattr(send, "__self__", None)
         self.kept_alive = getattr(self.connection, "keep_alive", False)
         self.serving = asyncio.current_task()
-        self.waiting: bytes | None = None
+        self.waiting: Message | None = None
         self.delivery: asyncio.Task[None] | None = None
         self.ended = False
 
-    def push(self, event: bytes) -> None:
-        self.waiting = event
+    def push(self, message: Message) -> None:
+        """Send at once if the connection takes it, as it nearly always does; else let the newest wait.
+
+        A task for each of ten thousand sends would cost twice as much as the
+        sends. So this one is stepped by hand, up to where it would wait, and
+        only there becomes a task. A message that was written all the same
+        arrives twice, which a tally may.
+        """
+        if self.delivery is None:
+            attempt = self.send(message)
+            try:
+                attempt.send(None)
+            except StopIteration:
+                self._sent()
+                return
+            except OSError:
+                return
+            attempt.close()
+        self.waiting = message
         if self.delivery is None:
             self.delivery = asyncio.create_task(self._deliver())
 
     def end(self, event: bytes = b"") -> None:
         """Send a last event and let the request end."""
         self.ended = True
-        self.push(event)
+        self.push(_body(event, more=False))
 
     async def _deliver(self) -> None:
         try:
             while self.waiting is not None:
-                event, self.waiting = self.waiting, None
-                more = not self.ended
-                body = {"type": "http.response.body", "body": event, "more_body": more}
-                await self.send(body)
+                message, self.waiting = self.waiting, None
+                await self.send(message)
         except OSError:
             # The client has gone; its request learns that by itself.
             pass
         finally:
             self.delivery = None
-            if self.ended and self.serving:
-                self.serving.cancel()
+            self._sent()
+
+    def _sent(self) -> None:
+        if self.ended and self.serving:
+            self.serving.cancel()
 
 
 class Channel:
@@ -136,8 +158,9 @@ class Channel:
 
     @staticmethod
     def _push(viewers: set[Viewer], event: bytes) -> None:
+        message = _body(event)
         for viewer in viewers:
-            viewer.push(event)
+            viewer.push(message)
 
 
 class Hub:
@@ -156,7 +179,7 @@ class Hub:
         """Serve one viewer until it leaves or the stream ends; `known` is the version it has already."""
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
-        await send({"type": "http.response.body", "body": retry, "more_body": True})
+        await send(_body(retry))
         viewer = Viewer(send, known)
         self._join(question, viewer)
         try:
@@ -179,7 +202,7 @@ class Hub:
         channel.viewers.add(viewer)
         # What this worker read last may be older than what the viewer has from another one.
         if channel.event and channel.version >= viewer.known:
-            viewer.push(channel.event)
+            viewer.push(_body(channel.event))
         else:
             channel.newcomers.add(viewer)
         if self._reader is None:

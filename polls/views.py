@@ -135,7 +135,7 @@ def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
 
 # The one inline style of the site, allowed by its hash: the picture has to carry its colours along.
 PICTURE_STYLE = (
-    "text{font:16px system-ui,sans-serif;fill:#1c2126}.bar{fill:#1d5fa8}.line{fill:#d5d9dd}"
+    "text{font:16px system-ui,sans-serif;fill:#1c2126}.head{font-weight:bold}.bar{fill:#1d5fa8}.line{fill:#d5d9dd}"
     ".paper{fill:#fbfbf9}@media(prefers-color-scheme:dark){text{fill:#e8ebee}"
     ".bar{fill:#7db4ef}.line{fill:#37404a}.paper{fill:#14181c}}"
 )

@@ -15,9 +15,13 @@ Ask = Callable[..., Question]
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out what is about the other database: make test runs the suite on each."""
-    other = "sqlite" if "DATABASE_URL" in os.environ else "postgresql"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    """Leave out what is about the other database: make test runs the suite on each.
+
+    What has nothing to do with the kind of database, or takes a browser, runs on SQLite alone.
+    """
+    on_server = "DATABASE_URL" in os.environ
+    others = ["sqlite", "once"] if on_server else ["postgresql"]
+    left_out = [item for item in items if any(map(item.get_closest_marker, others))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Stream:
-    """One open stream. Reads until a deadline; what came stays in `text`."""
+    """One open stream; what came stays in `text`."""
 
     base: str
     question: int
@@ -27,20 +27,26 @@ class Stream:
             head.append(f"Last-Event-ID: {self.last_event_id}")
         self.connection.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
 
+    def _receive(self, seconds: float) -> None:
+        self.connection.settimeout(max(0.001, seconds))
+        with contextlib.suppress(TimeoutError):
+            data = self.connection.recv(65536)
+            self.text += data.decode()
+            self.ended = not data or self.text.endswith("\r\n0\r\n\r\n")
+
     def read(self, seconds: float = 0.6) -> "Stream":
+        """Take what comes in this time, or until the stream ends."""
         deadline = time.monotonic() + seconds
         while not self.ended and (left := deadline - time.monotonic()) > 0:
-            self.connection.settimeout(left)
-            with contextlib.suppress(TimeoutError):
-                data = self.connection.recv(65536)
-                self.text += data.decode()
-                self.ended = not data or self.text.endswith("\r\n0\r\n\r\n")
+            self._receive(left)
         return self
 
     def wait_for(self, words: str, seconds: float = 10) -> "Stream":
         deadline = time.monotonic() + seconds
-        while words not in self.text and not self.ended and time.monotonic() < deadline:
-            self.read(0.1)
+        while words not in self.text and not self.ended:
+            if (left := deadline - time.monotonic()) <= 0:
+                break
+            self._receive(left)
         assert words in self.text, self.text
         return self
 
@@ -60,6 +66,9 @@ class Stream:
 
     def close(self) -> None:
         self.connection.close()
+
+    # A test that fails or forgets leaves no socket behind.
+    __del__ = close
 
 
 @contextlib.contextmanager

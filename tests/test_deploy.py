@@ -9,6 +9,8 @@ import pytest
 from servers import ROOT, Voter, free_port
 from test_servers import COMMANDS
 
+pytestmark = pytest.mark.once
+
 NAME = "polls.example.org"
 
 

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from polls import live
 
+pytestmark = pytest.mark.once
+
 
 def tally(version, state="open"):
     return {

@@ -1,9 +1,12 @@
 """The README is code too: its commands, settings and versions are the ones that run."""
 
+import pytest
 import re
 
 from servers import ROOT
 from test_servers import COMMANDS
+
+pytestmark = pytest.mark.once
 
 README = (ROOT / "README.md").read_text()
 

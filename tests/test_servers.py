@@ -54,6 +54,7 @@ def test_it_takes_votes(start, command):
     check_site(start(command).ready())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("command", WITHOUT_CONFIGURATION)
 def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):
     (tmp_path / "polls").symlink_to(ROOT / "polls")

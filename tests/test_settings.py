@@ -8,6 +8,8 @@ import sys
 import pytest
 from servers import ROOT, free_port
 
+pytestmark = pytest.mark.once
+
 
 def run(tmp_path, *words, **environment):
     """Run Python on the site with nothing but this environment."""

@@ -1,7 +1,10 @@
 """An organiser runs a poll in the admin, in Chromium, under the strict security policy."""
 
+import pytest
 from playwright.sync_api import Page, expect
 from servers import Site
+
+pytestmark = pytest.mark.once
 
 
 def log_in(page: Page, site: Site) -> None:

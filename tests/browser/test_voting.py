@@ -1,6 +1,9 @@
 """A person votes, in Chromium, with JavaScript and without."""
 
+import pytest
 from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.once
 
 
 def vote(page: Page, question: int, choice: str) -> None:

@@ -1,0 +1,150 @@
+"""People watch the results while others vote, in Chromium."""
+
+import os
+import signal
+
+import pytest
+from playwright.sync_api import expect
+from servers import Voter
+
+from .conftest import open_page
+
+pytestmark = pytest.mark.once
+
+SERVERS = [
+    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.wsgi",
+]
+
+
+@pytest.fixture(params=SERVERS, ids=["asgi", "wsgi"])
+def site(request, start):
+    return start(request.param).ready()
+
+
+@pytest.fixture
+def watcher(chromium, site):
+    yield from open_page(chromium, site)
+
+
+@pytest.fixture
+def reader(chromium, site):
+    """Somebody without JavaScript."""
+    yield from open_page(chromium, site, java_script_enabled=False)
+
+
+def vote(site, question, choice=0, voter=None):
+    voter = voter or Voter(site.base)
+    assert voter.vote(voter.open_ballot(question)[choice], question).status == 302
+    return voter
+
+
+def test_it_works(watcher, site):
+    """Two votes: numbers, bars and the words of the state move by themselves."""
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    vote(site, question)
+    vote(site, question, choice=1)
+    expect(watcher.get_by_text("2 ballots")).to_be_visible(timeout=8000)
+    row = watcher.get_by_role("row", name="Red")
+    expect(row).to_contain_text("50.0%")
+    assert row.locator("meter").evaluate("meter => meter.value") == 50
+
+
+def test_totals_that_go_down_are_shown(watcher, site):
+    question = site.ask()
+    voter = vote(site, question)
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_role("row", name="Red")).to_contain_text("100.0%")
+    vote(site, question, choice=1, voter=voter)
+    expect(watcher.get_by_role("row", name="Red")).to_contain_text("0.0%", timeout=8000)
+    expect(watcher.get_by_role("row", name="Blue")).to_contain_text("100.0%")
+
+
+def test_a_screen_reader_is_told(watcher, site):
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    vote(site, question)
+    news = watcher.locator("[data-announcer]")
+    expect(news).to_have_text("1 ballot, Red: 1, Blue: 0", timeout=15000)
+
+
+def test_a_poll_that_closes_under_its_viewers_says_so(watcher, site):
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    site.shell(
+        "from polls.models import Question\nfor q in Question.objects.all(): q.close()"
+    )
+    expect(watcher.get_by_text("Closed")).to_be_visible(timeout=8000)
+    expect(watcher.get_by_role("link", name="Vote")).to_have_count(0)
+
+
+def test_without_javascript_there_is_a_refresh_link(reader, site):
+    question = site.ask()
+    reader.goto(f"/polls/{question}/results/")
+    expect(reader.get_by_text("0 ballots")).to_be_visible()
+    vote(site, question)
+    reader.get_by_role("link", name="Refresh").click()
+    expect(reader.get_by_text("1 ballot", exact=True)).to_be_visible()
+
+
+def test_a_restart_of_the_server_is_survived(chromium, site):
+    page = chromium.new_context(base_url=site.base).new_page()
+    question = site.ask()
+    page.goto(f"/polls/{question}/results/")
+    expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    site.stop()
+    expect(page.get_by_text("offline, retrying")).to_be_visible(timeout=8000)
+    site.restart().ready()
+    vote(site, question)
+    expect(page.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=20000)
+    page.context.close()
+
+
+def test_a_killed_worker_is_survived(chromium, site):
+    page = chromium.new_context(base_url=site.base).new_page()
+    question = site.ask()
+    page.goto(f"/polls/{question}/results/")
+    expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    for worker in site.workers():
+        os.kill(worker, signal.SIGKILL)
+    vote(site.ready(), question)
+    expect(page.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=15000)
+    page.context.close()
+
+
+def test_a_hidden_tab_rests_and_catches_up(watcher, site):
+    """Chromium shows every tab of a headless window: the page is told that it is hidden."""
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });\
+            document.dispatchEvent(new Event('visibilitychange')); }"
+    watcher.evaluate(hide, True)
+    asked = []
+    watcher.on("request", lambda request: asked.append(request.url))
+    vote(site, question)
+    watcher.wait_for_timeout(3500)
+    assert not asked
+    expect(watcher.get_by_text("0 ballots")).to_be_visible()
+    watcher.evaluate(hide, False)
+    expect(watcher.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=3000)
+
+
+def test_the_wall_moves_and_fills_the_screen(watcher, site):
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/share/")
+    expect(watcher.get_by_role("img", name="QR code")).to_be_visible()
+    expect(
+        watcher.get_by_role("link", name=f"{site.base}/polls/{question}/")
+    ).to_be_visible()
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    vote(site, question)
+    expect(watcher.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=8000)
+    watcher.keyboard.press("f")
+    watcher.wait_for_function("document.fullscreenElement !== null")
+    watcher.keyboard.press("f")
+    watcher.wait_for_function("document.fullscreenElement === null")

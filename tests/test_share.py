@@ -1,0 +1,96 @@
+"""The page for the wall and the picture to take along."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_wall_has_question_link_code_and_numbers(client, colours):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    page = client.get(f"/polls/{colours.pk}/share/")
+    assert f'<a href="http://testserver/polls/{colours.pk}/">' in page.text
+    assert 'aria-label="QR code' in page.text
+    assert "1 ballot" in page.text
+
+
+def test_the_link_is_the_public_address(client, colours, settings):
+    settings.SITE_URL = "https://polls.example.org"
+    page = client.get(f"/polls/{colours.pk}/share/").text
+    assert f'href="https://polls.example.org/polls/{colours.pk}/"' in page
+
+
+def test_the_code_is_the_link(client, colours):
+    """Every dark square of the page is one of segno's own picture of the link, and the other way round."""
+    import segno
+
+    page = client.get(f"/polls/{colours.pk}/share/")
+    code = segno.make_qr(f"http://testserver/polls/{colours.pk}/", error="m")
+    dark = sum(map(sum, code.matrix))
+    assert page.text.count("h1v1h-1z") == dark
+    assert page.context["code_size"] == len(code.matrix) + 8
+
+
+def test_the_picture_says_all_that_it_shows(client, colours):
+    red = colours.choice_set.first()
+    colours.cast("a" * 32, [red.pk])
+    answer = client.get(f"/polls/{colours.pk}/results.svg")
+    assert answer.headers["Content-Type"].startswith("image/svg+xml")
+    picture = ElementTree.fromstring(answer.content)
+    assert picture.find(f"{SVG}title").text == "Which colour?"
+    assert "Red: 1 (100.0%). Blue: 0 (0.0%)." in picture.find(f"{SVG}desc").text
+    widths = [
+        bar.get("width")
+        for bar in picture.iter(f"{SVG}rect")
+        if bar.get("class") == "bar"
+    ]
+    assert widths == ["100.0%", "0.0%"]
+
+
+def test_the_picture_is_answered_304_until_something_changes(client, colours):
+    path = f"/polls/{colours.pk}/results.svg"
+    etag = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_the_picture_allows_its_own_style_and_no_other(client, colours):
+    policy = client.get(f"/polls/{colours.pk}/results.svg").headers[
+        "Content-Security-Policy"
+    ]
+    assert "style-src 'sha256-" in policy
+    assert "unsafe" not in policy
+
+
+def test_markup_stays_text(client, ask):
+    question = ask("<script>alert(1)</script>", "</text><b>&", "]]>")
+    for name in ("results.svg", "share/"):
+        text = client.get(f"/polls/{question.pk}/{name}").text
+        assert "<script>alert" not in text and "<b>" not in text
+    ElementTree.fromstring(client.get(f"/polls/{question.pk}/results.svg").content)
+
+
+def test_a_shared_link_tells_question_and_state(client, colours):
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    assert (
+        '<meta property="og:description" content="Open, 0 ballots: Which colour?">'
+        in page
+    )
+
+
+@pytest.mark.parametrize("name", ["share/", "results.svg", "live/"])
+def test_it_rejects_a_scheduled_question(client, ask, name):
+    question = ask("Secret?", "Yes", opens=1)
+    page = client.get(f"/polls/{question.pk}/{name}")
+    assert page.status_code == 404
+    assert "Secret?" not in page.text
+
+
+@pytest.mark.parametrize("number", [2, 20])
+@pytest.mark.parametrize("name", ["share/", "results.svg"])
+def test_it_takes_two_queries(client, ask, django_assert_num_queries, name, number):
+    question = ask("Many?", *map(str, range(number)))
+    with django_assert_num_queries(2):
+        client.get(f"/polls/{question.pk}/{name}")
