@@ -3,7 +3,7 @@
 The database is the bus. In each worker one reader asks it for all the
 questions that are watched there, one statement a tick, and none when nobody
 watches. A viewer costs a connection and one send a change: no query, no
-thread, no task while nothing happens. The pages work without this module:
+thread, no task of its own while nothing happens. The pages work without this module:
 where the server cannot stream, they ask for results.json now and then.
 """
 
@@ -30,6 +30,10 @@ logger = logging.getLogger("polls.live")
 TICK = 0.25
 # A comment in a quiet stream, so that proxies do not take it for dead.
 HEARTBEAT = 15
+# For a client to take its last event, before it holds up a server that stops.
+PATIENCE = 0.5
+# The comment is for proxies; scripts see only events, and miss this one when the network has gone.
+BEAT = b":\nevent: beat\ndata: 1\n\n"
 
 Message = dict[str, object]
 Receive = Callable[[], Awaitable[Message]]
@@ -59,6 +63,10 @@ def _read(questions: list[int]) -> dict[int, Tally]:
         raise
 
 
+def _close() -> None:
+    connection.close()
+
+
 class Viewer:
     """One open stream. However slow it reads, only the newest event waits for it."""
 
@@ -66,6 +74,7 @@ class Viewer:
         "send",
         "known",
         "connection",
+        "protocol",
         "kept_alive",
         "serving",
         "waiting",
@@ -73,59 +82,94 @@ class Viewer:
         "ended",
     )
 
-    def __init__(self, send: Send, known: int) -> None:
+    def __init__(self, receive: Receive, send: Send, known: int) -> None:
         self.send = send
         self.known = known
-        # uvicorn's own object, where it is uvicorn that serves.
-        self.connection = getattr(send, "__self__", None)
-        self.kept_alive = getattr(self.connection, "keep_alive", False)
         self.serving = asyncio.current_task()
         self.waiting: Message | None = None
         self.delivery: asyncio.Task[None] | None = None
         self.ended = False
+        # The server's own object for this connection. When uvicorn stops without a signal, all that it does
+        # is to take keep_alive away, so that is set here, and watched; gunicorn's worker says it of itself.
+        self.connection = getattr(receive, "__self__", None)
+        self.protocol = getattr(self.connection, "protocol", self.connection)
+        self.kept_alive = getattr(self.connection, "keep_alive", None)
+        if self.kept_alive is False:
+            self.connection.keep_alive = True
+
+    @property
+    def told_to_close(self) -> bool:
+        worker = getattr(self.protocol, "worker", None)
+        if worker is not None:
+            return not worker.alive
+        return self.kept_alive is not None and not self.connection.keep_alive
 
     def push(self, message: Message) -> None:
         """Send at once if the connection takes it, as it nearly always does; else let the newest wait.
 
         A task for each of ten thousand sends would cost twice as much as the
         sends. So this one is stepped by hand, up to where it would wait, and
-        only there becomes a task. A message that was written all the same
-        arrives twice, which a tally may.
+        only there becomes a task. A tally that was written all the same
+        arrives twice, which does no harm.
         """
         if self.delivery is None:
-            attempt = self.send(message)
             try:
+                attempt = self.send(message)
                 attempt.send(None)
             except StopIteration:
-                self._sent()
                 return
-            except OSError:
+            except Exception as error:
+                self._fail(error)
                 return
             attempt.close()
+        self._queue(message)
+
+    def _queue(self, message: Message) -> None:
         self.waiting = message
         if self.delivery is None:
             self.delivery = asyncio.create_task(self._deliver())
 
     def end(self, event: bytes = b"") -> None:
-        """Send a last event and let the request end."""
+        """Send a last event and let the request end; a client that does not take it is left behind."""
         self.ended = True
-        self.push(_body(event, more=False))
+        if self.kept_alive is False:
+            self.connection.keep_alive = False
+        self._queue(_body(event, more=False))
+        asyncio.get_running_loop().call_later(PATIENCE, self._abandon)
 
     async def _deliver(self) -> None:
         try:
             while self.waiting is not None:
                 message, self.waiting = self.waiting, None
                 await self.send(message)
-        except OSError:
-            # The client has gone; its request learns that by itself.
-            pass
+        except Exception as error:
+            self._fail(error)
         finally:
             self.delivery = None
-            self._sent()
+            if self.ended:
+                self._release()
 
-    def _sent(self) -> None:
-        if self.ended and self.serving:
+    def _fail(self, error: Exception) -> None:
+        """Let go of one viewer that cannot be sent to, and of no other."""
+        # An OSError is a client that has gone, which its request learns by itself.
+        if not isinstance(error, OSError):
+            logger.error("A viewer could not be sent to.", exc_info=error)
+            self.ended = True
+            self._release()
+
+    def _release(self) -> None:
+        if self.serving:
             self.serving.cancel()
+
+    def _abandon(self) -> None:
+        if self.serving:
+            if self.delivery:
+                self.delivery.cancel()
+            # The server would wait until the client has read all that was written before.
+            transport = getattr(self.protocol, "transport", None)
+            if transport:
+                transport.abort()
+            self._release()
 
 
 class Channel:
@@ -133,24 +177,29 @@ class Channel:
 
     __slots__ = ("viewers", "newcomers", "event", "version", "sent_at")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.viewers: set[Viewer] = set()
+        # Those who wait for a reading that begins after they came: an older one could
+        # hold less than they have seen already, from another worker.
         self.newcomers: set[Viewer] = set()
         self.event = b""
         self.version = 0
-        self.sent_at = 0.0
+        self.sent_at = now
 
-    def publish(self, tally: Tally, now: float) -> None:
+    def publish(self, tally: Tally, waiting: set[Viewer], now: float) -> None:
+        """Send what has changed to all, and what has not to those who waited for this reading."""
+        self.newcomers -= waiting
         event = _event(tally)
         if event != self.event:
             self.event, self.version, self.sent_at = event, tally["version"], now
-            self._push(self.viewers, event)
-        elif now - self.sent_at > HEARTBEAT:
-            self.sent_at = now
-            self._push(self.viewers, event if self.newcomers else b":\n\n")
+            self._push(self.viewers - self.newcomers, event)
         else:
-            self._push(self.newcomers, event)
-        self.newcomers.clear()
+            self._push(self.viewers & waiting, event)
+
+    def beat(self, now: float) -> None:
+        if now - self.sent_at > HEARTBEAT:
+            self.sent_at = now
+            self._push(self.viewers, BEAT)
 
     def end(self, event: bytes) -> None:
         for viewer in self.viewers:
@@ -180,7 +229,7 @@ class Hub:
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
         await send(_body(retry))
-        viewer = Viewer(send, known)
+        viewer = Viewer(receive, send, known)
         self._join(question, viewer)
         try:
             while (await receive())["type"] != "http.disconnect":
@@ -198,9 +247,9 @@ class Hub:
         if self._stopping:
             viewer.end()
             return
-        channel = self._channels.setdefault(question, Channel())
+        now = asyncio.get_running_loop().time()
+        channel = self._channels.setdefault(question, Channel(now))
         channel.viewers.add(viewer)
-        # What this worker read last may be older than what the viewer has from another one.
         if channel.event and channel.version >= viewer.known:
             viewer.push(_body(channel.event))
         else:
@@ -225,8 +274,7 @@ class Hub:
             while self._channels:
                 began = loop.time()
                 await self._read_and_publish(loop)
-                if self._told_to_close():
-                    self.stop()
+                self._look_around(loop.time())
                 await asyncio.sleep(max(0, began + TICK - loop.time()))
         except Exception:
             # Nobody waits for a reader that has died: the browsers come again, and start another.
@@ -234,23 +282,29 @@ class Hub:
             self._end_all()
         finally:
             self._reader = None
-            self._thread.submit(connection.close)
+            self._thread.submit(_close)
 
     async def _read_and_publish(self, loop: asyncio.AbstractEventLoop) -> None:
-        asked = list(self._channels)
+        asked = {pk: set(channel.newcomers) for pk, channel in self._channels.items()}
+        reading = loop.run_in_executor(self._thread, _read, list(asked))
+        # A database that hangs holds up no heartbeat and no stop.
+        while not (await asyncio.wait({reading}, timeout=1))[0]:
+            self._look_around(loop.time())
         try:
-            tallies = await loop.run_in_executor(self._thread, _read, asked)
+            tallies = reading.result()
         except DatabaseUnavailable as error:
             if not self._database_away:
                 logger.warning("Live results wait for the database: %s", error)
             self._database_away = True
             return
         self._database_away = False
-        for question in asked:
+        for question, waiting in asked.items():
             if question in self._channels:
-                self._publish(question, tallies.get(question), loop.time())
+                self._publish(question, tallies.get(question), waiting, loop.time())
 
-    def _publish(self, question: int, tally: Tally | None, now: float) -> None:
+    def _publish(
+        self, question: int, tally: Tally | None, waiting: set[Viewer], now: float
+    ) -> None:
         channel = self._channels[question]
         if tally is None:
             self._channels.pop(question).end(_last_event("gone"))
@@ -258,7 +312,15 @@ class Hub:
             last = _event(tally) + _last_event("closed")
             self._channels.pop(question).end(last)
         else:
-            channel.publish(tally, now)
+            channel.publish(tally, waiting, now)
+
+    def _look_around(self, now: float) -> None:
+        """Send what heartbeats are due; end all when the server stops without a signal, as after max_requests."""
+        channels = list(self._channels.values())
+        for channel in channels:
+            channel.beat(now)
+        if any(next(iter(channel.viewers)).told_to_close for channel in channels):
+            self.stop()
 
     def stop(self) -> None:
         """End all streams: this worker is told to stop, and browsers find another."""
@@ -289,17 +351,6 @@ class Hub:
     ) -> None:
         loop.call_soon_threadsafe(self.stop)
         before(number, frame)
-
-    def _told_to_close(self) -> bool:
-        """Tell whether uvicorn ends this worker without a signal, as it does after max_requests.
-
-        All it does is to mark each connection to be closed after its request.
-        """
-        for channel in self._channels.values():
-            for viewer in channel.viewers:
-                if viewer.kept_alive:
-                    return not viewer.connection.keep_alive
-        return False
 
 
 hub = Hub()

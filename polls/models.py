@@ -334,6 +334,19 @@ class Choice(models.Model):
     def __str__(self) -> str:
         return self.choice_text
 
+    def delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Delete, and hand the moves on: the version of a tally must not go back."""
+        with transaction.atomic(using):
+            choices = self.question.choice_set
+            choices.lock()
+            moves = choices.filter(pk=self.pk).values_list("moves", flat=True).first()
+            heir = choices.exclude(pk=self.pk).order_by("pk").first()
+            if heir and moves is not None:
+                choices.filter(pk=heir.pk).update(moves=F("moves") + moves + 1)
+            return super().delete(using, keep_parents)
+
 
 # Capitals and digits without the ones that are taken for each other: I and 1, O and 0.
 RECEIPT_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"

@@ -116,6 +116,7 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
         "question": question,
         "tally": question.tally(),
         "chosen": _chosen(question, read_voter(request)),
+        "streams": _streams(request),
     }
     return render(request, "polls/results.html", context)
 
@@ -161,11 +162,15 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     return _validated(request, picture)
 
 
+def _streams(request: HttpRequest) -> bool:
+    """Tell whether this server can hold a stream open: WSGI cannot without a worker for each."""
+    return isinstance(request, ASGIRequest)
+
+
 @allow("GET")
 def live(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
-    if not isinstance(request, ASGIRequest):
-        # WSGI cannot hold a stream open without a worker; the page asks for results.json instead.
+    if not _streams(request):
         return HttpResponse(status=204)
     return EventStream(question.pk, request.headers.get("Last-Event-ID", ""))
 
@@ -190,6 +195,7 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
     context = {
         "question": question,
         "tally": question.tally(),
+        "streams": _streams(request),
         "link": link,
         "code_size": code.symbol_size(border=4)[0],
         "code_path": "".join(squares),

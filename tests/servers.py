@@ -1,6 +1,8 @@
 """The site as a real server process, and the voters who come to it over HTTP."""
 
 import contextlib
+import datetime
+import functools
 import http.client
 import os
 import re
@@ -13,9 +15,11 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -27,13 +31,24 @@ def free_port() -> int:
 
 
 def new_database(name: str) -> str:
-    """Return the address of an empty database on the server of DATABASE_URL."""
-    import psycopg
+    """Return the address of a new, migrated database on the server of DATABASE_URL."""
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
+    return url.replace("/postgres?", f"/{name}?")
 
+
+@functools.cache
+def _template() -> str:
+    """Migrate one database; the others are copies of it."""
+    name = f"template_{os.getpid()}"
     url = os.environ["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-    return url.replace("/postgres?", f"/{name}?")
+    environment = os.environ | {"DATABASE_URL": url.replace("/postgres?", f"/{name}?")}
+    words = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(words, cwd=ROOT, env=environment, check=True)
+    return name
 
 
 @dataclass
@@ -98,6 +113,10 @@ class Voter:
         )
 
 
+def _rows(cursor: sqlite3.Cursor | psycopg.Cursor) -> list:
+    return cursor.fetchall() if cursor.description else []
+
+
 class Site:
     """A server started with one of the README's commands, on a data folder and a port of its own."""
 
@@ -122,8 +141,6 @@ class Site:
             name = f"site_{self.port}_{time.monotonic_ns()}"
             self.environment["DATABASE_URL"] = new_database(name)
         self.environment |= environment or {}
-        if "DATABASE_URL" in os.environ:
-            self.manage("migrate", "-v0")
         self.command = command
         self.log = folder / "log"
         self.cwd, self.terminal = cwd, terminal
@@ -167,56 +184,84 @@ class Site:
         """Run Python on the site's own database and return what it prints."""
         return self.manage("shell", "--no-imports", "-c", code).strip()
 
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Callable[..., list]]:
+        """Yield a function that runs one statement, with %s for values, and returns its rows."""
+        url = self.environment.get("DATABASE_URL", "")
+        if url.startswith("postgres"):
+            with psycopg.connect(url, autocommit=True) as connection:
+                yield lambda sql, *values: _rows(connection.execute(sql, values))
+            return
+        path = url.removeprefix("sqlite:///").partition("?")[0]
+        path = path or self.folder / "polls.sqlite3"
+        with contextlib.closing(
+            sqlite3.connect(path, isolation_level=None, timeout=20)
+        ) as connection:
+            yield lambda sql, *values: _rows(
+                connection.execute(sql.replace("%s", "?"), values)
+            )
+
     def ask(self, text: str = "Which colour?", *choices: str) -> int:
         """Ask a new question and return its id."""
-        code = (
-            "from polls.models import Choice, Question\n"
-            f"q = Question.objects.create(question_text={text!r})\n"
-            f"for c in {choices or ('Red', 'Blue')!r}:\n"
-            "    Choice.objects.create(question=q, choice_text=c)\n"
-            "print(q.pk)"
+        now = datetime.datetime.now(datetime.UTC).isoformat(" ")
+        question = (
+            "INSERT INTO polls_question (question_text, pub_date, voter_salt)"
+            " VALUES (%s, %s, 'salt') RETURNING id"
         )
-        return int(self.shell(code))
+        choice = (
+            "INSERT INTO polls_choice (question_id, choice_text, votes, moves)"
+            " VALUES (%s, %s, 0, 0)"
+        )
+        with self.database() as run:
+            pk = run(question, text, now)[0][0]
+            for choice_text in choices or ("Red", "Blue"):
+                run(choice, pk, choice_text)
+        return pk
+
+    def close(self) -> None:
+        """Close all questions."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(" ")
+        with self.database() as run:
+            run("UPDATE polls_question SET closes_at = %s", now)
 
     def counts(self, question: int) -> tuple[int, int]:
         """Return the sum of the totals and the number of ballots, from the database."""
-        code = (
-            "from django.db.models import Sum\n"
-            "from polls.models import Ballot, Choice\n"
-            f"votes = Choice.objects.filter(question={question}).aggregate(n=Sum('votes'))['n']\n"
-            f"print(votes, Ballot.objects.filter(question={question}).count())"
-        )
-        votes, ballots = self.shell(code).split()
-        return int(votes), int(ballots)
+        votes = "SELECT sum(votes) FROM polls_choice WHERE question_id = %s"
+        ballots = "SELECT count(*) FROM polls_ballot WHERE question_id = %s"
+        with self.database() as run:
+            return run(votes, question)[0][0], run(ballots, question)[0][0]
 
     @contextlib.contextmanager
     def locked(self, question: int) -> Iterator[None]:
         """Hold the lock that every vote on this question needs."""
-        if url := self.environment.get("DATABASE_URL"):
-            import psycopg
-
-            with psycopg.connect(url) as connection:
-                rows = "SELECT id FROM polls_choice WHERE question_id = %s FOR UPDATE"
-                connection.execute(rows, [question])
-                yield
-        else:
-            path = self.folder / "polls.sqlite3"
-            with contextlib.closing(
-                sqlite3.connect(path, isolation_level=None)
-            ) as other:
-                other.execute("BEGIN IMMEDIATE")
-                yield
-                other.execute("ROLLBACK")
+        rows = "SELECT id FROM polls_choice WHERE question_id = %s FOR UPDATE"
+        with self.database() as run:
+            if "DATABASE_URL" in os.environ:
+                run("BEGIN")
+                run(rows, question)
+            else:
+                run("BEGIN IMMEDIATE")
+            yield
+            run("ROLLBACK")
 
     def ready(self, seconds: float = 20) -> "Site":
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if Voter(self.base).get("/healthz").status == 200:
+                if (
+                    Voter(self.base).get("/healthz").status == 200
+                    and self._all_listen()
+                ):
                     return self
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         raise AssertionError(f"{self.command} is not ready:\n{self.output()}")
+
+    def _all_listen(self) -> bool:
+        """gunicorn's own ASGI worker does not hear that it shall stop while it starts."""
+        listening = self.output().count("ASGI server listening")
+        return "-k asgi" not in self.command or listening >= len(self.workers())
 
     def output(self) -> str:
         return self.log.read_text()

@@ -15,13 +15,20 @@ class Stream:
     base: str
     question: int
     last_event_id: str = ""
+    receive_buffer: int = 0
     text: str = ""
     ended: bool = False
     connection: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
         host, port = self.base.removeprefix("http://").split(":")
-        self.connection = socket.create_connection((host, int(port)), timeout=10)
+        self.connection = socket.socket()
+        if self.receive_buffer:
+            self.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer
+            )
+        self.connection.settimeout(10)
+        self.connection.connect((host, int(port)))
         head = [f"GET /polls/{self.question}/live/ HTTP/1.1", "Host: localhost"]
         if self.last_event_id:
             head.append(f"Last-Event-ID: {self.last_event_id}")

@@ -140,6 +140,14 @@ def test_a_choice_with_votes_cannot_be_deleted_alone(colours, red):
         Choice.objects.get(pk=red).delete()
 
 
+def test_the_version_never_goes_back(colours, red, blue):
+    colours.cast(ANN, [red])
+    colours.cast(ANN, [blue])
+    before = colours.tally()["version"]
+    Choice.objects.get(pk=red).delete()
+    assert colours.tally()["version"] > before
+
+
 def test_the_window_ends_at_its_very_moment(colours, red):
     Question.objects.update(
         closes_at=timezone.now() + datetime.timedelta(milliseconds=1)

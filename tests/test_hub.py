@@ -1,6 +1,7 @@
 """The hub on a real loop, with a clock that runs."""
 
 import asyncio
+import time
 
 import pytest
 from polls import live
@@ -135,7 +136,7 @@ def test_a_quiet_stream_has_a_heartbeat(rows, monkeypatch):
         hub, viewer = live.Hub(), Connection()
         await watching(hub, viewer)
         await asyncio.sleep(0.3)
-        assert viewer.sent[-1]["body"] == b":\n\n"
+        assert viewer.sent[-1]["body"].startswith(b":\n")
         assert viewer.versions == [0]
 
     asyncio.run(scenario())
@@ -157,12 +158,15 @@ def test_what_ends_sends_a_last_event(rows, change, reason):
     asyncio.run(scenario())
 
 
-def test_a_database_that_is_away_ends_nothing(rows):
+def test_a_database_that_is_away_ends_nothing_and_the_heart_beats(rows, monkeypatch):
+    monkeypatch.setattr(live, "HEARTBEAT", 0.1)
+
     async def scenario():
         hub, viewer = live.Hub(), Connection()
         await watching(hub, viewer)
         rows[1] = live.DatabaseUnavailable("away")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
+        assert viewer.sent[-1]["body"] == live.BEAT
         rows[1] = tally(2)
         await asyncio.sleep(0.1)
         assert viewer.versions == [0, 2]
@@ -178,6 +182,65 @@ def test_a_fault_of_ours_ends_the_streams_loudly(rows, caplog):
         done, _ = await asyncio.wait(tasks, timeout=1)
         assert done
         assert "The reader of live results failed." in caplog.text
+
+    asyncio.run(scenario())
+
+
+def test_a_viewer_that_cannot_be_sent_to_harms_no_other(rows, caplog):
+    async def scenario():
+        hub, bad, good = live.Hub(), Connection(), Connection()
+
+        async def refuse(message):
+            raise RuntimeError("refused")
+
+        task, _ = await watching(hub, bad, good)
+        for viewer in hub._channels[1].viewers:
+            if viewer.send == bad.send:
+                viewer.send = refuse
+        rows[1] = tally(1)
+        await asyncio.wait([task], timeout=1)
+        rows[1] = tally(2)
+        await asyncio.sleep(0.1)
+        assert good.versions == [0, 1, 2]
+        assert task.done() and "could not be sent to" in caplog.text
+
+    asyncio.run(scenario())
+
+
+def test_a_viewer_that_never_reads_holds_up_no_end(rows, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0.1)
+
+    async def scenario():
+        hub, deaf = live.Hub(), Connection()
+        tasks = await watching(hub, deaf)
+        deaf.readable.clear()
+        rows[1] = tally(1)
+        await asyncio.sleep(0.1)
+        hub.stop()
+        done, _ = await asyncio.wait(tasks, timeout=1)
+        assert done
+
+    asyncio.run(scenario())
+
+
+def test_who_comes_during_a_reading_waits_for_the_next(rows, monkeypatch):
+    """The reading under way may know less than the viewer."""
+
+    def slow(questions):
+        told = rows[1]
+        time.sleep(0.2)
+        return {1: told}
+
+    async def scenario():
+        hub, here, back = live.Hub(), Connection(), Connection()
+        monkeypatch.setattr(live, "_read", slow)
+        rows[1] = tally(6)
+        asyncio.create_task(hub.watch(1, 0, here.receive, here.send))
+        await asyncio.sleep(0.1)
+        rows[1] = tally(7)
+        asyncio.create_task(hub.watch(1, 7, back.receive, back.send))
+        await asyncio.sleep(0.6)
+        assert (here.versions, back.versions) == ([6, 7], [7])
 
     asyncio.run(scenario())
 

@@ -60,9 +60,7 @@ def test_a_poll_that_closes_meanwhile_says_so(page, site):
     question = site.ask()
     page.goto(f"/polls/{question}/")
     page.get_by_label("Red").check()
-    site.shell(
-        "from polls.models import Question\nfor q in Question.objects.all(): q.close()"
-    )
+    site.close()
     page.get_by_role("button").click()
     expect(page.get_by_role("alert")).to_contain_text("This poll closed at")
     expect(page.get_by_role("alert")).to_contain_text("Your vote was not counted.")

@@ -75,9 +75,7 @@ def test_a_poll_that_closes_under_its_viewers_says_so(watcher, site):
     question = site.ask()
     watcher.goto(f"/polls/{question}/results/")
     expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
-    site.shell(
-        "from polls.models import Question\nfor q in Question.objects.all(): q.close()"
-    )
+    site.close()
     expect(watcher.get_by_text("Closed")).to_be_visible(timeout=8000)
     expect(watcher.get_by_role("link", name="Vote")).to_have_count(0)
 
@@ -148,3 +146,37 @@ def test_the_wall_moves_and_fills_the_screen(watcher, site):
     watcher.wait_for_function("document.fullscreenElement !== null")
     watcher.keyboard.press("f")
     watcher.wait_for_function("document.fullscreenElement === null")
+
+
+def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):
+    """One machine's page says open, another one's stream says closed: the page is renewed once."""
+    question = site.ask()
+    tally = Voter(site.base).get(f"/polls/{question}/results.json").text
+    tally = tally.replace('"open"', '"closed"')
+    last = 'event: end\ndata: {"reason": "closed"}\n\n'
+    stream = {"content_type": "text/event-stream", "body": f"data: {tally}\n\n{last}"}
+    watcher.route("**/live/", lambda route: route.fulfill(**stream))
+    loads = []
+    watcher.on("load", lambda _: loads.append(1))
+    watcher.goto(f"/polls/{question}/results/")
+    watcher.wait_for_timeout(7000)
+    assert len(loads) == 2
+    expect(watcher.get_by_text("closed", exact=True)).to_be_visible()
+
+
+def test_a_tab_that_is_hidden_and_shown_asks_once(watcher, site):
+    """Without a stream; each showing ends what the one before began."""
+    question = site.ask()
+    watcher.route("**/live/", lambda route: route.fulfill(status=204))
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });\
+            document.dispatchEvent(new Event('visibilitychange')); }"
+    for _ in range(5):
+        watcher.evaluate(hide, True)
+        watcher.evaluate(hide, False)
+    asked = []
+    watcher.on("request", lambda request: asked.append(request.url))
+    watcher.wait_for_timeout(4000)
+    # Every turn asks for the stream and then the tally; several loops at once would make dozens.
+    assert 1 <= len([url for url in asked if url.endswith("results.json")]) <= 4

@@ -7,41 +7,66 @@ const announcer = page.querySelector("[data-announcer]");
 const FIRST_WAIT = 2000;
 const LONGEST_WAIT = 30000;
 const ANNOUNCE_EVERY = 5000;
+const SILENCE = 40000;
 
 let version = Number(page.dataset.version);
 let stream = null;
 let timer = null;
+let watchdog = null;
 let wait = FIRST_WAIT;
 let etag = "";
 let polls = 0;
 let ended = page.dataset.state !== "open";
+// Whatever was begun in an earlier turn (a request under way, say) has no say any more.
+let turn = 0;
 
 const jitter = (milliseconds) => milliseconds * (0.8 + 0.4 * Math.random());
 const count = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 function say(words) {
-  status.textContent = words;
+  if (status) status.textContent = words;
 }
 
-// A tally that has counted less than what is shown comes from a slower way: it is dropped.
-function show(tally) {
-  if (tally.version < version) return;
-  const rows = page.querySelectorAll("[data-choice]");
-  const same = tally.choices.length === rows.length &&
-    tally.choices.every((choice, n) => rows[n].dataset.choice === String(choice.id));
-  if (!same || tally.question.state !== "open") {
-    ended = true;
-    location.reload();
+// Load the page anew for what numbers cannot show; once for each reason, and not everybody at once.
+function renew(reason) {
+  const key = `polls ${location.pathname}`;
+  try {
+    if (sessionStorage.getItem(key) === reason) return;
+    sessionStorage.setItem(key, reason);
+  } catch {
     return;
   }
+  setTimeout(() => location.reload(), 3000 * Math.random());
+}
+
+function end(words) {
+  stop();
+  ended = true;
+  say(words);
+}
+
+function show(tally) {
+  if (tally.question.state !== "open") {
+    end(tally.question.state);
+    return renew(tally.question.state);
+  }
+  const rows = [...page.querySelectorAll("[data-choice]")];
+  const words = (row) => `${row.dataset.choice} ${row.querySelector("[data-text]").textContent}`;
+  const shown = rows.map(words).join();
+  const told = tally.choices.map((choice) => `${choice.id} ${choice.text}`).join();
+  if (shown !== told) renew(told);
+  // A tally that has counted less than what is shown came by a slower way.
+  if (tally.version < version) return;
   const moved = tally.version > version;
   version = tally.version;
   page.querySelector("[data-ballots]").textContent = count(tally.ballots, "ballot");
-  tally.choices.forEach((choice, n) => {
-    rows[n].querySelector("[data-votes]").textContent = choice.votes;
-    rows[n].querySelector("[data-percent]").textContent = `${choice.percent.toFixed(1)}%`;
-    rows[n].querySelector("meter").value = choice.percent;
-  });
+  for (const choice of tally.choices) {
+    const row = rows.find((one) => one.dataset.choice === String(choice.id));
+    if (!row) continue;
+    row.querySelector("[data-votes]").textContent = choice.votes;
+    row.querySelector("[data-percent]").textContent = `${choice.percent.toFixed(1)}%`;
+    row.querySelector("meter").value = choice.percent;
+  }
   if (moved) announce(tally);
 }
 
@@ -57,62 +82,75 @@ function announce(tally) {
   }, ANNOUNCE_EVERY);
 }
 
+// A network that has gone tells nobody: without a sign of life the stream is opened anew.
+function alive() {
+  say("live");
+  wait = FIRST_WAIT;
+  clearTimeout(watchdog);
+  watchdog = setTimeout(() => {
+    say("offline, retrying");
+    start();
+  }, SILENCE);
+}
+
 function listen() {
-  stream = new EventSource(page.dataset.liveUrl);
-  stream.onmessage = (event) => {
-    say("live");
-    wait = FIRST_WAIT;
+  const source = stream = new EventSource(page.dataset.liveUrl);
+  source.onmessage = (event) => {
+    alive();
     show(JSON.parse(event.data));
   };
-  stream.addEventListener("end", (event) => {
-    stop();
-    ended = true;
-    if (JSON.parse(event.data).reason === "closed") location.reload();
-    else say("no longer shown");
+  source.addEventListener("beat", alive);
+  source.addEventListener("end", (event) => {
+    const { reason } = JSON.parse(event.data);
+    end(reason === "closed" ? "closed" : "no longer shown");
+    if (reason === "closed") renew("closed");
   });
-  stream.onerror = () => {
+  source.onerror = () => {
     // The browser comes back by itself, unless the server does not stream (204) or is away behind a proxy.
-    if (stream.readyState === EventSource.CLOSED) later(0);
+    if (source.readyState === EventSource.CLOSED) later(0);
     else say("offline, retrying");
   };
 }
 
 async function poll() {
+  const mine = turn;
   polls += 1;
-  // Behind a proxy that was without a server for a moment, the stream is worth another try.
-  if (polls % 10 === 0) return start();
   try {
     const answer = await fetch(page.dataset.jsonUrl, {
       headers: etag ? { "If-None-Match": etag } : {},
       cache: "no-store",
+      signal: AbortSignal.timeout(10000),
     });
-    if (answer.status === 403 || answer.status === 404) {
-      ended = true;
-      return say("no longer shown");
-    }
-    if (answer.status !== 304 && !answer.ok) throw new Error(answer.status);
-    const before = version;
-    if (answer.ok) {
-      etag = answer.headers.get("ETag") || "";
-      show(await answer.json());
-    }
+    const tally = answer.status === 200 ? await answer.json() : null;
+    if (mine !== turn) return;
+    if (answer.status === 403 || answer.status === 404) return end("no longer shown");
+    if (!tally && answer.status !== 304) throw new Error(answer.status);
     say("live");
+    const before = version;
+    if (tally) {
+      etag = answer.headers.get("ETag") || "";
+      show(tally);
+    }
     wait = version > before ? FIRST_WAIT : Math.min(wait * 1.5, LONGEST_WAIT);
+    // Who polls because a stream broke tries it again; where there is none, only now and then.
+    if (page.dataset.streams === "True" || polls % 10 === 0) return later(wait, start);
   } catch {
+    if (mine !== turn) return;
     say("offline, retrying");
     wait = Math.min(wait * 1.5, LONGEST_WAIT);
   }
   later(wait);
 }
 
-function later(milliseconds) {
-  stream?.close();
-  stream = null;
-  if (!ended && !document.hidden) timer = setTimeout(poll, jitter(milliseconds));
+function later(milliseconds, next = poll) {
+  stop();
+  if (!ended && !document.hidden) timer = setTimeout(next, jitter(milliseconds));
 }
 
 function stop() {
+  turn += 1;
   clearTimeout(timer);
+  clearTimeout(watchdog);
   stream?.close();
   stream = null;
 }
@@ -124,9 +162,9 @@ function start() {
 
 document.addEventListener("visibilitychange", () => {
   wait = FIRST_WAIT;
-  if (document.hidden) stop();
-  else start();
+  start();
 });
+window.addEventListener("online", start);
 // A page that the back button brings out of memory goes on.
 window.addEventListener("pageshow", (event) => event.persisted && start());
 window.addEventListener("pagehide", stop);
@@ -138,7 +176,7 @@ if (whole) {
   whole.hidden = false;
   whole.addEventListener("click", toggle);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) toggle();
+    if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) toggle();
   });
 }
 
