@@ -100,7 +100,7 @@ DEBUG = _switch("DEBUG")
 
 # The address: SITE_URL is the one switch to production.
 
-SITE_URL = _env("SITE_URL").rstrip("/")
+SITE_URL = _env("SITE_URL").rstrip("/").lower()
 for _scheme, _port in (("http:", ":80"), ("https:", ":443")):
     if SITE_URL.startswith(_scheme):
         # Browsers leave it out of the origin.

@@ -129,6 +129,7 @@ def test_a_poll_that_is_deleted_ends(site):
     assert stream.ended
 
 
+@pytest.mark.xdist_group("crowds")
 @pytest.mark.parametrize("command", ASGI)
 def test_a_server_told_to_stop_ends_1000_streams_at_once(start, command):
     site = start(command, WEB_CONCURRENCY="2").ready()
@@ -137,8 +138,8 @@ def test_a_server_told_to_stop_ends_1000_streams_at_once(start, command):
     with many(1000, site.base, question) as streams:
         for stream in streams:
             stream.wait_for('"ballots": 0', 30)
-        # gunicorn's own worker looks once a second whether it has to stop.
-        assert site.stop() < (3 if "-k asgi" in command else 1.5)
+        # Far less when nothing else runs (bench/README.md); the grace time of 30 s where it does not work.
+        assert site.stop() < 6
         for stream in streams:
             assert stream.read(1).ended
     assert "Traceback" not in site.output()
@@ -254,6 +255,6 @@ def test_clients_that_never_read_hold_up_nobody(start, command):
         vote(site, question)
         reader.wait_for(f'"ballots": {n}', 5)
         reader.text = ""
-    assert site.stop() < 4
+    assert site.stop() < 6
     for stream in deaf:
         stream.close()
