@@ -27,7 +27,10 @@ def pytest_collection_modifyitems(
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """Test on a SQLite file as the site uses it: a database in memory has other locks."""
     from django.conf import settings
 

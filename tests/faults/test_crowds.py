@@ -65,15 +65,16 @@ def test_200_voters_who_click_8_times_make_200_ballots(site):
 def test_a_killed_worker_takes_no_accepted_vote_along(site):
     question = site.ask()
     crowd = begin(site, question, 8, 100)
-    for _ in range(30):
-        time.sleep(0.3)
-        if all(process.poll() is not None for process in crowd):
-            break
-        if site.counts(question)[1]:
-            os.kill(site.workers()[0], signal.SIGKILL)
+    killed = 0
+    while any(process.poll() is None for process in crowd):
+        time.sleep(0.2)
+        workers = site.workers()
+        if workers and site.counts(question)[1]:
+            os.kill(workers[0], signal.SIGKILL)
+            killed += 1
     total = outcomes(crowd)
     votes, ballots = site.counts(question)
-    assert set(total) - {"302"}, "no request was hit: the fault was not tested"
+    assert killed >= 5, "the crowd was gone too soon"
     assert "500" not in total
     # What was answered is counted; what was cut off may or may not have been.
     assert total["302"] <= votes == ballots <= 800
