@@ -143,9 +143,9 @@ def test_the_wall_moves_and_fills_the_screen(watcher, site):
     vote(site, question)
     expect(watcher.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=8000)
     watcher.keyboard.press("f")
-    watcher.wait_for_function("document.fullscreenElement !== null")
+    expect(watcher.locator(":root:fullscreen")).to_have_count(1)
     watcher.keyboard.press("f")
-    watcher.wait_for_function("document.fullscreenElement === null")
+    expect(watcher.locator(":root:fullscreen")).to_have_count(0)
 
 
 def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):
