@@ -16,6 +16,7 @@ SENTENCES = {
     403: ("Not allowed", "You may not see or do this. Go back to the polls."),
     404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
     405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
+    429: ("Too many wrong codes", "Too many wrong codes came from your network. Wait a minute, then try again."),
     500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
     503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
 }  # fmt: skip
@@ -48,7 +49,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 403)
+    # A view of this site says why; Django's own say nothing.
+    return error_page(request, 403, str(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

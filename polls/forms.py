@@ -1,37 +1,88 @@
+from collections.abc import Sequence
 from typing import NoReturn
 
 from django import forms
 from django.core.exceptions import BadRequest
 from django.core.files.uploadhandler import FileUploadHandler
+from django.http import QueryDict
 
-from .models import Question
+from .models import InvalidBallot, Kind, Question
+
+UNKNOWN = "That is not a choice of this poll. Select one of the choices below."
 
 
 class BallotForm(forms.Form):
-    """What a voter sends: `choice`, the id of one choice of the question."""
+    """What a voter sends: `choice`, ids of choices; on a ranked question `rank1`, `rank2` and so on, an id each.
 
-    choice = forms.MultipleChoiceField(
-        error_messages={
-            "required": "You didn't select a choice.",
-            "invalid_choice": "That is not a choice of this poll. Select one of the choices below.",
-        }
-    )
+    Valid, it has them in `cleaned_data["choices"]`, in the order of the marks.
+    """
 
-    def __init__(self, question: Question, data: object = None) -> None:
+    def __init__(
+        self,
+        question: Question,
+        data: QueryDict | None = None,
+        chosen: Sequence[int] = (),
+    ) -> None:
         super().__init__(data)
+        self.question = question
         choices = question.choice_set.order_by("id")
-        self.fields["choice"].choices = [(c.pk, c.choice_text) for c in choices]
+        self.choices = dict(choices.values_list("pk", "choice_text"))
+        self.most = question.most_choices(len(self.choices))
+        self.is_ranked = question.kind == Kind.RANKED
+        # What the page shows as chosen: what was sent, however wrong, or else what is given here.
+        self.chosen = list(chosen) if data is None else self._known(self._sent(data))
 
-    def clean_choice(self) -> set[int]:
-        chosen = {int(pk) for pk in self.cleaned_data["choice"]}
-        if len(chosen) > 1:
-            raise forms.ValidationError("Select only one choice.")
-        return chosen
+    def _sent(self, data: QueryDict) -> list[str]:
+        if not self.is_ranked:
+            return data.getlist("choice")
+        return [data.get(f"rank{n}", "") for n in range(1, len(self.choices) + 1)]
+
+    def _known(self, sent: list[str]) -> list[int | None]:
+        """Return the ids, with None for a rank that is empty and for what is no choice of the question."""
+        ids = {str(pk): pk for pk in self.choices}
+        return [ids.get(text) for text in sent]
+
+    def clean(self) -> dict[str, object]:
+        sent = self._sent(self.data)
+        while self.is_ranked and sent and not sent[-1]:
+            sent.pop()
+        if "" in sent:
+            raise forms.ValidationError(
+                f"Rank {sent.index('') + 1} is empty. Fill the ranks from the first one on, without gaps."
+            )
+        choices = self._known(sent)
+        if None in choices:
+            raise forms.ValidationError(UNKNOWN)
+        try:
+            return {"choices": self.question.valid_choices(choices)}
+        except InvalidBallot as error:
+            raise forms.ValidationError(str(error)) from None
+
+    @property
+    def ranks(self) -> list[tuple[int, int | None]]:
+        """Return each rank with the choice that is shown there."""
+        shown = [*self.chosen, *[None] * self.most]
+        return list(enumerate(shown[: self.most], 1))
+
+    @property
+    def rule(self) -> str:
+        """Say how many choices a ballot takes; empty where it is plain to see."""
+        least = min(self.question.min_choices, self.most)
+        verb = "Rank" if self.is_ranked else "Select"
+        if self.most == 1:
+            return ""
+        if least == self.most:
+            return f"{verb} {least} choices."
+        if least == 1:
+            everything = self.most == len(self.choices)
+            many = "as many as you like" if everything else f"up to {self.most}"
+            return f"{verb} {many}, but at least one."
+        return f"{verb} {least} to {self.most} choices."
 
     @property
     def error_message(self) -> str:
         """The one sentence that says what is wrong; empty if nothing is."""
-        return next(iter(self.errors.get("choice", [])), "")
+        return next(iter(self.non_field_errors()), "")
 
 
 class RefuseFiles(FileUploadHandler):

@@ -22,7 +22,7 @@ from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from django.http import StreamingHttpResponse
 
-from .models import Question, Tally
+from .models import Question, Role, Tally, shows_results
 
 logger = logging.getLogger("polls.live")
 
@@ -73,6 +73,7 @@ class Viewer:
     __slots__ = (
         "send",
         "known",
+        "role",
         "connection",
         "protocol",
         "kept_alive",
@@ -82,9 +83,10 @@ class Viewer:
         "ended",
     )
 
-    def __init__(self, receive: Receive, send: Send, known: int) -> None:
+    def __init__(self, receive: Receive, send: Send, known: int, role: Role) -> None:
         self.send = send
         self.known = known
+        self.role = role
         self.serving = asyncio.current_task()
         self.waiting: Message | None = None
         self.delivery: asyncio.Task[None] | None = None
@@ -175,7 +177,15 @@ class Viewer:
 class Channel:
     """One watched question: who watches, and what they were sent last."""
 
-    __slots__ = ("viewers", "newcomers", "event", "version", "sent_at")
+    __slots__ = (
+        "viewers",
+        "newcomers",
+        "event",
+        "version",
+        "results",
+        "state",
+        "sent_at",
+    )
 
     def __init__(self, now: float) -> None:
         self.viewers: set[Viewer] = set()
@@ -184,17 +194,39 @@ class Channel:
         self.newcomers: set[Viewer] = set()
         self.event = b""
         self.version = 0
+        # Who sees them, by the last reading; looked at viewer by viewer only when that changes.
+        self.results = self.state = ""
         self.sent_at = now
 
     def publish(self, tally: Tally, waiting: set[Viewer], now: float) -> None:
         """Send what has changed to all, and what has not to those who waited for this reading."""
         self.newcomers -= waiting
+        if tally["question"]["results"] != self.results:
+            self._see(tally)
         event = _event(tally)
         if event != self.event:
             self.event, self.version, self.sent_at = event, tally["version"], now
             self._push(self.viewers - self.newcomers, event)
         else:
             self._push(self.viewers & waiting, event)
+
+    def close(self, tally: Tally) -> None:
+        """Send the last tally to all who may see it, and end."""
+        self._see(tally)
+        self.end(_event(tally) + _last_event("closed"))
+
+    def shows_to(self, viewer: Viewer) -> bool:
+        return not self.results or shows_results(self.results, self.state, viewer.role)
+
+    def _see(self, tally: Tally) -> None:
+        """Learn who sees results by this reading, and end the streams of the others."""
+        self.results = tally["question"]["results"]
+        self.state = tally["question"]["state"]
+        hidden = {viewer for viewer in self.viewers if not self.shows_to(viewer)}
+        self.viewers -= hidden
+        self.newcomers -= hidden
+        for viewer in hidden:
+            viewer.end(_last_event("hidden"))
 
     def beat(self, now: float) -> None:
         if now - self.sent_at > HEARTBEAT:
@@ -223,13 +255,13 @@ class Hub:
         self._database_away = False
 
     async def watch(
-        self, question: int, known: int, receive: Receive, send: Send
+        self, question: int, role: Role, known: int, receive: Receive, send: Send
     ) -> None:
         """Serve one viewer until it leaves or the stream ends; `known` is the version it has already."""
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
         await send(_body(retry))
-        viewer = Viewer(receive, send, known)
+        viewer = Viewer(receive, send, known, role)
         self._join(question, viewer)
         try:
             while (await receive())["type"] != "http.disconnect":
@@ -249,6 +281,9 @@ class Hub:
             return
         now = asyncio.get_running_loop().time()
         channel = self._channels.setdefault(question, Channel(now))
+        if not channel.shows_to(viewer):
+            viewer.end(_last_event("hidden"))
+            return
         channel.viewers.add(viewer)
         if channel.event and channel.version >= viewer.known:
             viewer.push(_body(channel.event))
@@ -309,10 +344,11 @@ class Hub:
         if tally is None:
             self._channels.pop(question).end(_last_event("gone"))
         elif tally["question"]["state"] == "closed":
-            last = _event(tally) + _last_event("closed")
-            self._channels.pop(question).end(last)
+            self._channels.pop(question).close(tally)
         else:
             channel.publish(tally, waiting, now)
+            if not channel.viewers:
+                del self._channels[question]
 
     def _look_around(self, now: float) -> None:
         """Send what heartbeats are due; end all when the server stops without a signal, as after max_requests."""
@@ -359,11 +395,11 @@ hub = Hub()
 class EventStream(StreamingHttpResponse):
     """The answer of polls:live, whose body the hub sends: see Handler.handle()."""
 
-    def __init__(self, question: int, last_event_id: str) -> None:
+    def __init__(self, question: int, role: Role, last_event_id: str) -> None:
         super().__init__((), content_type="text/event-stream")
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
         usable = last_event_id.isascii() and last_event_id.isdecimal()
         known = int(last_event_id) if usable and len(last_event_id) < 19 else 0
-        self.serve = functools.partial(hub.watch, question, known)
+        self.serve = functools.partial(hub.watch, question, role, known)

@@ -1,25 +1,88 @@
-"""The polls and their rules: what a question is, when it is open, and how a ballot is counted.
+"""The polls and their rules: what a question is, who may vote and see, and how a ballot is counted.
 
 The ballots are the truth. Choice.votes is their running total, moved only in
 the transaction that writes the ballot, so that a recount finds no difference.
 """
 
 import datetime
+import enum
 import itertools
-from collections.abc import Collection, Iterator
-from typing import TypedDict
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypedDict
 
 from django.contrib import admin
-from django.db import IntegrityError, models, transaction
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import IntegrityError, OperationalError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 
+from .runoff import Round, run_off
 
-class NotOpen(Exception):
+
+class Refused(Exception):
+    """The ballot is not written, and nothing else is. Its text says why, to the voter."""
+
+
+class InvalidBallot(Refused):
+    """Too few or too many choices, or one of them twice."""
+
+
+class NotOpen(Refused):
     """The question takes no ballots at this moment: it has closed, or has not opened yet."""
+
+
+class NotChangeable(Refused):
+    """The voter has a ballot, and the question lets nobody change or withdraw one."""
+
+
+class NotInvited(Refused):
+    """The question is for invitation codes, and this voter's is unknown or void."""
+
+
+class Kind(models.TextChoices):
+    ONE = "one", "One choice"
+    SEVERAL = "several", "Several choices"
+    RANKED = "ranked", "Ranked choice (instant run-off)"
+
+
+class Voters(models.TextChoices):
+    ANYONE = "anyone", "Anyone, once a browser"
+    ACCOUNTS = "accounts", "Signed in, once an account"
+    CODES = "codes", "By invitation code, once a code"
+
+
+class Results(models.TextChoices):
+    """Who sees results, from the loosest to the strictest: each is a part of the one before."""
+
+    ALWAYS = "always", "Everyone, always"
+    VOTED = "voted", "Who has voted; everyone after closing"
+    CLOSED = "closed", "Everyone, after closing"
+    ORGANISERS = "organisers", "Organisers only"
+
+
+# As many as a ranking has room for.
+MOST_RANKS = 50
+
+
+RESULTS_RULES = {
+    Results.ALWAYS: "Everyone sees the results at any time.",
+    Results.VOTED: "Results are shown to those who have voted, and to everyone after the poll has closed.",
+    Results.CLOSED: "Results are shown after the poll has closed.",
+    Results.ORGANISERS: "Only the organisers see the results of this poll.",
+}
+
+
+class Role(enum.Enum):
+    """Who looks at results."""
+
+    SPECTATOR = enum.auto()
+    VOTER = enum.auto()
+    ORGANISER = enum.auto()
 
 
 class ChoiceTally(TypedDict):
@@ -29,17 +92,36 @@ class ChoiceTally(TypedDict):
     percent: float
 
 
+class RoundTally(TypedDict):
+    """Votes in the order of the tally's choices, None for those that are out; ids."""
+
+    votes: list[int | None]
+    exhausted: int
+    eliminated: int | None
+
+
 class Tally(TypedDict):
     """The state of a question, as every page, file and program gets it.
 
     A later version has counted all that an earlier one has. Percentages are of
-    ballots, from 0.0 to 100.0 with one decimal.
+    voters (ballots), from 0.0 to 100.0 with one decimal. On a ranked question
+    `votes` are first preferences; `rounds` and `elected` are the run-off, and
+    on the others an empty list and None.
     """
 
     question: dict[str, object]
     version: int
     ballots: int
     choices: list[ChoiceTally]
+    rounds: list[RoundTally]
+    elected: int | None
+
+
+class OwnBallot(NamedTuple):
+    """A voter's ballot: choice ids in rank order, or as they stand on the page."""
+
+    receipt: str
+    choices: list[int]
 
 
 def _state(
@@ -54,31 +136,90 @@ def _state(
     return "open"
 
 
-def _tally(
-    question: tuple[int, str, datetime.datetime, datetime.datetime | None],
-    choices: list[tuple[int, str, int, int]],
-) -> Tally:
-    pk, text, pub_date, closes_at = question
-    ballots = sum(votes for _, _, votes, _ in choices)
+def shows_results(results: str, state: str, role: Role) -> bool:
+    """Decide who sees results. Every page, file and stream asks here."""
+    if role is Role.ORGANISER or results == Results.ALWAYS:
+        return True
+    if results == Results.VOTED and role is Role.VOTER:
+        return True
+    return state == "closed" and results in {Results.VOTED, Results.CLOSED}
+
+
+class _TallyRow(NamedTuple):
+    """One choice of a question, or a question without choices."""
+
+    question: int
+    question_text: str
+    pub_date: datetime.datetime
+    closes_at: datetime.datetime | None
+    kind: str
+    results: str
+    choice: int | None
+    choice_text: str
+    votes: int
+    ballots: int
+    moves: int
+
+
+_TALLY_FIELDS = [
+    "pk",
+    "question_text",
+    "pub_date",
+    "closes_at",
+    "kind",
+    "results",
+    "choice__pk",
+    "choice__choice_text",
+    "choice__votes",
+    "choice__ballots",
+    "choice__moves",
+]
+
+
+def _tally(rows: list[_TallyRow], rankings: dict[tuple[int, ...], int]) -> Tally:
+    question, rows = rows[0], [row for row in rows if row.choice]
+    votes = {row.choice: row.votes for row in rows}
+    ballots = sum(row.ballots for row in rows)
+    rounds, elected = [], None
+    if question.kind == Kind.RANKED:
+        # All of it from the rankings, which were read a moment later: the page adds up in itself.
+        rounds, elected = run_off(rankings, list(votes))
+        votes, ballots = rounds[0]["votes"], sum(rankings.values())
     return {
         "question": {
-            "id": pk,
-            "text": text,
-            "state": _state(pub_date, closes_at, timezone.now()),
-            "pub_date": pub_date.isoformat(),
-            "closes_at": closes_at and closes_at.isoformat(),
+            "id": question.question,
+            "text": question.question_text,
+            "kind": question.kind,
+            "results": question.results,
+            "state": _state(question.pub_date, question.closes_at, timezone.now()),
+            "pub_date": question.pub_date.isoformat(),
+            "closes_at": question.closes_at and question.closes_at.isoformat(),
         },
-        "version": sum(moves for _, _, _, moves in choices),
+        "version": sum(row.moves for row in rows),
         "ballots": ballots,
         "choices": [
             {
-                "id": choice,
-                "text": choice_text,
-                "votes": votes,
-                "percent": round(100 * votes / ballots, 1) if ballots else 0.0,
+                "id": row.choice,
+                "text": row.choice_text,
+                "votes": votes[row.choice],
+                "percent": _percent(votes[row.choice], ballots),
             }
-            for choice, choice_text, votes, _ in choices
+            for row in rows
         ],
+        "rounds": [_round(round_, votes) for round_ in rounds],
+        "elected": elected,
+    }
+
+
+def _percent(votes: int, ballots: int) -> float:
+    return round(100 * votes / ballots, 1) if ballots else 0.0
+
+
+def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
+    return {
+        "votes": [round_["votes"].get(pk) for pk in choices],
+        "exhausted": round_["exhausted"],
+        "eliminated": round_["eliminated"],
     }
 
 
@@ -103,35 +244,27 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         return self.order_by("-pub_date", "-id")
 
     def tallies(self) -> dict[int, Tally]:
-        """Count these questions, by id: one statement, so that each tally is of one moment."""
-        rows = self.order_by("pk", "choice__pk").values_list(
-            "pk",
-            "question_text",
-            "pub_date",
-            "closes_at",
-            "choice__pk",
-            "choice__choice_text",
-            "choice__votes",
-            "choice__moves",
-        )
-        grouped = itertools.groupby(rows, key=lambda row: row[:4])
-        return {
-            question[0]: _tally(question, [row[4:] for row in choices if row[4]])
-            for question, choices in grouped
-        }
+        """Count these questions, by id: one statement, so that each tally is of one moment.
+
+        Ranked ones take a second statement, for their rankings.
+        """
+        found = self.order_by("pk", "choice__pk").values_list(*_TALLY_FIELDS)
+        rows = defaultdict(list)
+        for row in map(_TallyRow._make, found):
+            rows[row.question].append(row)
+        ranked = [pk for pk in rows if rows[pk][0].kind == Kind.RANKED]
+        rankings = Ranking.objects.by_question(ranked) if ranked else {}
+        return {pk: _tally(rows[pk], rankings.get(pk, {})) for pk in rows}
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the questions with all that was cast on them.
 
         The choices are locked first: a vote under way is waited for and goes
-        too, a later one finds no choice and is refused. Ballots go by statements
-        of their own: Django would load each of them into memory.
+        too, a later one finds no choice and is refused.
         """
         with transaction.atomic():
             Choice.objects.filter(question__in=self).lock()
-            ballots = Ballot.objects.filter(question__in=self)
-            Mark.objects.filter(ballot__in=ballots).delete()
-            ballots._raw_delete(self.db)
+            Ballot.objects.filter(question__in=self).erase()
             return super().delete()
 
     # As Django marks its own: not a method of managers, not callable from templates.
@@ -156,10 +289,69 @@ class Question(models.Model):
         blank=True,
         help_text="No vote counts from this moment on. Leave it empty for a question that stays open.",
     )
-    # Part of every voter key of this question. Once it is erased, no ballot can be tied to a browser again.
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind.choices,
+        default=Kind.ONE,
+        db_default=Kind.ONE,
+        help_text="A ranked poll is decided by instant run-off: the choice with the fewest votes goes out and its "
+        "ballots move on to their next choice, until one has more than half.",
+    )
+    min_choices = models.PositiveSmallIntegerField(
+        "at least",
+        default=1,
+        db_default=1,
+        validators=[MinValueValidator(1)],
+        help_text="A ballot with fewer choices is refused.",
+    )
+    max_choices = models.PositiveSmallIntegerField(
+        "at most",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="A ballot with more choices is refused. Leave it empty for as many as there are.",
+    )
+    voters = models.CharField(
+        "who votes",
+        max_length=10,
+        choices=Voters.choices,
+        default=Voters.ANYONE,
+        db_default=Voters.ANYONE,
+        help_text="Once a browser is beaten by a private window. Accounts are made under Users, codes after "
+        "saving, with the button above the form.",
+    )
+    results = models.CharField(
+        "who sees results",
+        max_length=10,
+        choices=Results.choices,
+        default=Results.ALWAYS,
+        db_default=Results.ALWAYS,
+        help_text="Organisers always see them, and everyone sees how many ballots there are. "
+        "Once a ballot is cast this can only get stricter.",
+    )
+    may_change = models.BooleanField(
+        "voters may change or withdraw their vote",
+        default=True,
+        db_default=True,
+        help_text="While the poll is open. Once a ballot is cast this can be switched off, but not on.",
+    )
+    receipts = models.BooleanField(
+        "voters get a receipt",
+        default=True,
+        db_default=True,
+        help_text="A code that shows, to whoever has it, that the ballot is counted and for what: "
+        "also to somebody who buys votes.",
+    )
+    # Part of every voter key of this question. Once it is erased, no ballot can be tied to its voter again.
     voter_salt = models.CharField(
         max_length=32, default=new_voter_salt, editable=False, blank=True
     )
+    # Of ballots.csv, in hexadecimal; empty until the first time that it is asked for after the close.
+    ballots_sha256 = models.CharField(
+        max_length=64, default="", db_default="", editable=False, blank=True
+    )
+    # Set when manage.py purge has deleted the ballots and left the totals.
+    ballots_deleted_at = models.DateTimeField(null=True, editable=False)
 
     objects = QuestionQuerySet.as_manager()
 
@@ -172,11 +364,23 @@ class Question(models.Model):
                 condition=Q(closes_at__isnull=True) | Q(closes_at__gte=F("pub_date")),
                 name="polls_question_closes_after_opening",
                 violation_error_message="A question cannot close before it is published.",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(min_choices__gte=1)
+                & (Q(max_choices__isnull=True) | Q(max_choices__gte=F("min_choices"))),
+                name="polls_question_min_up_to_max",
+                violation_error_message="“At most” cannot be less than “at least”.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.question_text
+
+    def clean(self) -> None:
+        if self.kind == Kind.ONE:
+            self.min_choices, self.max_choices = 1, None
+        if self.pk:
+            self._keep_promises()
 
     def get_absolute_url(self) -> str:
         return reverse("polls:detail", args=[self.pk])
@@ -199,6 +403,67 @@ class Question(models.Model):
     def is_open(self) -> bool:
         return self.state() == "open"
 
+    @property
+    def results_rule(self) -> str:
+        return RESULTS_RULES[self.results]
+
+    def shows_results_to(self, role: Role) -> bool:
+        return shows_results(self.results, self.state(), role)
+
+    def most_choices(self, offered: int) -> int:
+        """Return how many of the offered choices a ballot can hold."""
+        if self.kind == Kind.ONE:
+            return 1
+        most = MOST_RANKS if self.kind == Kind.RANKED else offered
+        return min(self.max_choices or most, most, offered)
+
+    @property
+    def is_promised(self) -> bool:
+        """Tell whether a ballot was cast: from then on, what voters were told is kept."""
+        return bool(self.ballots_deleted_at) or self.ballot_set.exists()
+
+    # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
+    FROZEN = {
+        "question_text": "The wording is what people have voted on",
+        "pub_date": "People have voted since then",
+        "kind": "The ballots are of this kind",
+        "min_choices": "The ballots were cast under this rule",
+        "max_choices": "The ballots were cast under this rule",
+        "voters": "Who has voted as one kind of voter could vote again as another",
+        "receipts": "Voters were told so when they voted",
+    }
+
+    def _keep_promises(self) -> None:
+        """Raise ValidationError if a change would break what those who have voted were told.
+
+        With the choices locked: a first ballot under way is waited for. It
+        holds until the end of the transaction in which this is called.
+        """
+        with transaction.atomic():
+            self.choice_set.lock()
+            before = Question.objects.filter(pk=self.pk).first()
+            if before and before.is_promised:
+                broken = list(before._broken_by(self))
+                if broken:
+                    raise ValidationError(broken)
+
+    def _broken_by(self, after: "Question") -> Iterator[str]:
+        for name, reason in self.FROZEN.items():
+            if getattr(self, name) != getattr(after, name):
+                field = self._meta.get_field(name).verbose_name.capitalize()
+                yield f"“{field}” cannot change any more. {reason}: duplicate the question instead."
+        order = Results.values
+        if order.index(after.results) < order.index(self.results):
+            yield "“Who sees results” can only get stricter, now that people have voted."
+        if after.may_change and not self.may_change:
+            yield "That votes are final cannot be taken back, now that people have voted."
+        if after.closes_at != self.closes_at:
+            now = timezone.now()
+            if self.state(now) == "closed":
+                yield "The poll has closed and its count is public: duplicate the question instead of opening it again."
+            elif after.closes_at and after.closes_at < now:
+                yield "People have voted since then. To close the poll at once, use “Close selected questions now” in the list."
+
     def close(self) -> bool:
         """Close the question now; return False if it was not open.
 
@@ -212,16 +477,18 @@ class Question(models.Model):
             return bool(rows.update(closes_at=now))
 
     def duplicate(self) -> "Question":
-        """Return a new question with the same choices and no votes, open as long, but from a week ahead.
+        """Return a new question with the same choices and promises and no votes, open as long, but from a week ahead.
 
         A copy that opened at once would stand before the public unedited.
         """
         opens = timezone.now() + datetime.timedelta(days=7)
+        kept = ["question_text", "kind", "min_choices", "max_choices"]
+        kept += ["voters", "results", "may_change", "receipts"]
         with transaction.atomic():
             copy = Question.objects.create(
-                question_text=self.question_text,
                 pub_date=opens,
                 closes_at=self.closes_at and opens + (self.closes_at - self.pub_date),
+                **{name: getattr(self, name) for name in kept},
             )
             texts = self.choice_set.order_by("id").values_list("choice_text", flat=True)
             Choice.objects.bulk_create(
@@ -229,31 +496,119 @@ class Question(models.Model):
             )
         return copy
 
-    def cast(self, voter: str, choices: Collection[int]) -> "Ballot":
-        """Write this voter's one ballot for these choices (ids), or change it; move the totals with it.
+    def cast(self, voter: str, choices: Sequence[int]) -> "Ballot":
+        """Write this voter's one ballot for these choices (ids, best first), or change it; move the totals with it.
 
         It is the only way in which a vote is written. Two requests of one voter
         can race (a double click, two tabs): nobody looks first whether a ballot
         is there. Both insert, the database refuses the second one, and that one
-        becomes a change of the first.
+        becomes a change of the first, if it has not been withdrawn meanwhile.
 
-        Raises NotOpen, or Choice.DoesNotExist for a choice that this question
+        Raises Refused, or Choice.DoesNotExist for a choice that this question
         does not have, or no longer; then nothing has been written.
         """
-        try:
-            with transaction.atomic():
-                ballot = Ballot.objects.create(question=self, voter=voter)
-                ballot._move_marks(set(), set(choices))
-                self._require_open()
-        except IntegrityError:
-            with transaction.atomic():
-                # Before the ballot, as whoever closes or deletes the question does: nobody waits in a circle.
-                self.choice_set.lock()
-                ballot = self._locked_ballot(voter)
-                marked = set(ballot.mark_set.values_list("choice_id", flat=True))
-                ballot._move_marks(marked, set(choices))
-                self._require_open()
+        choices = self.valid_choices(choices)
+        for _ in range(10):
+            try:
+                return self._insert(voter, choices)
+            except IntegrityError:
+                ballot = self._change(voter, choices)
+                if ballot:
+                    return ballot
+        raise OperationalError("This ballot was cast and withdrawn all the time.")
+
+    def valid_choices(self, choices: Sequence[int]) -> list[int]:
+        """Return the choices in the order of their marks: the voter's, or on unranked questions the page's.
+
+        Raises InvalidBallot for too few, too many, or one twice.
+        """
+        most = self.most_choices(len(choices))
+        verb = "Rank" if self.kind == Kind.RANKED else "Select"
+        if len(set(choices)) < len(choices):
+            raise InvalidBallot("You selected a choice twice. Select each one once.")
+        if not choices:
+            raise InvalidBallot("You didn't select a choice.")
+        if len(choices) < self.min_choices:
+            raise InvalidBallot(f"{verb} at least {self.min_choices} choices.")
+        if len(choices) > most:
+            several = f"at most {most} choices" if most > 1 else "only one choice"
+            raise InvalidBallot(f"{verb} {several}.")
+        return list(choices) if self.kind == Kind.RANKED else sorted(choices)
+
+    def _insert(self, voter: str, choices: list[int]) -> "Ballot":
+        with transaction.atomic():
+            ballot = Ballot.objects.create(question=self, voter=voter)
+            self._move_marks(ballot, [], choices)
+            self._require_open()
+            self._require_invited(voter)
         return ballot
+
+    def _change(self, voter: str, choices: list[int]) -> "Ballot | None":
+        """Change, or withdraw if there are no choices; return None if there is no ballot."""
+        with transaction.atomic():
+            # Before the ballot, as whoever closes or deletes the question does: nobody waits in a circle.
+            self.choice_set.lock()
+            ballots = Ballot.objects.select_for_update()
+            ballot = ballots.filter(question=self, voter=voter).first()
+            if not ballot:
+                if not Question.objects.filter(pk=self.pk).exists():
+                    raise Choice.DoesNotExist
+                return None
+            self._require_open()
+            marked = list(
+                ballot.mark_set.order_by("rank").values_list("choice_id", flat=True)
+            )
+            if marked != choices:
+                if not self.may_change:
+                    raise NotChangeable(
+                        "You have voted already, and votes on this poll are final."
+                    )
+                self._move_marks(ballot, marked, choices)
+        return ballot
+
+    def withdraw(self, voter: str) -> bool:
+        """Take this voter's ballot out of the count and delete it; False if there is none.
+
+        Raises NotOpen or NotChangeable; then nothing has changed.
+        """
+        with transaction.atomic():
+            ballot = self._change(voter, [])
+            if ballot:
+                ballot.delete()
+        return bool(ballot)
+
+    def _move_marks(
+        self, ballot: "Ballot", marked: list[int], choices: list[int]
+    ) -> None:
+        """Move the marks of a ballot, which the caller has just made or locked, and the totals with them."""
+        before, after = self._weights(marked), self._weights(choices)
+        # In id order, whatever a voter changes: two ballots cannot wait for each other.
+        for pk in sorted(before | after):
+            rows = Choice.objects.filter(pk=pk, question=self)
+            votes, ballots = after.get(pk, (0, 0)), before.get(pk, (0, 0))
+            if not rows.update(
+                votes=F("votes") + votes[0] - ballots[0],
+                ballots=F("ballots") + votes[1] - ballots[1],
+                moves=F("moves") + 1,
+            ):
+                raise Choice.DoesNotExist
+        if self.kind == Kind.RANKED:
+            Ranking.objects.move(self, marked, choices)
+        if marked:
+            ballot.mark_set.all().delete()
+            ballot.changed_at = timezone.now()
+            ballot.save(update_fields=["changed_at"])
+        marks = [
+            Mark(ballot=ballot, choice_id=c, rank=n) for n, c in enumerate(choices, 1)
+        ]
+        Mark.objects.bulk_create(marks)
+
+    def _weights(self, choices: list[int]) -> dict[int, tuple[int, int]]:
+        """Return what a ballot adds to each choice: to its votes, and to the number of ballots."""
+        ranked = self.kind == Kind.RANKED
+        return {
+            pk: (int(n == 0 or not ranked), int(n == 0)) for n, pk in enumerate(choices)
+        }
 
     def _require_open(self) -> None:
         """Ask the clock and the database, which may know more than this object.
@@ -261,22 +616,18 @@ class Question(models.Model):
         To be called when the totals are moved and so locked: a vote may have
         waited there for the question to be closed.
         """
-        window = Question.objects.only("pub_date", "closes_at").get(pk=self.pk)
-        self.pub_date, self.closes_at = window.pub_date, window.closes_at
+        self.refresh_from_db(fields=["pub_date", "closes_at", "may_change", "voters"])
         if not self.is_open:
-            raise NotOpen
+            raise NotOpen("Your vote was not counted.")
 
-    def _locked_ballot(self, voter: str) -> "Ballot":
-        try:
-            return Ballot.objects.select_for_update().get(question=self, voter=voter)
-        except Ballot.DoesNotExist:
-            # Only with its question, and so with its choices, does a ballot go.
-            raise Choice.DoesNotExist from None
+    def _require_invited(self, voter: str) -> None:
+        if self.voters == Voters.CODES and not self.invitation_set.valid(voter):
+            raise NotInvited("Your vote was not counted: this invitation code is void.")
 
-    def chosen_by(self, voter: str) -> set[int]:
-        """Return the ids of the choices on this voter's ballot; empty if there is none."""
+    def own_ballot(self, voter: str) -> OwnBallot | None:
         marks = Mark.objects.filter(ballot__question=self, ballot__voter=voter)
-        return set(marks.values_list("choice_id", flat=True))
+        rows = list(marks.order_by("rank").values_list("ballot__receipt", "choice_id"))
+        return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
 
     def tally(self) -> Tally:
         """Count now. Raises Question.DoesNotExist if the question is gone."""
@@ -285,19 +636,33 @@ class Question(models.Model):
             raise Question.DoesNotExist
         return tallies[self.pk]
 
+    def delete_ballots(self) -> int:
+        """Delete the ballots of a closed question for good, and leave its totals; return how many."""
+        with transaction.atomic():
+            self.choice_set.lock()
+            number = self.ballot_set.all().erase()
+            deleted = {"ballots_deleted_at": timezone.now(), "voter_salt": ""}
+            Question.objects.filter(pk=self.pk).update(**deleted)
+        return number
+
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):
     def recounted(self) -> "ChoiceQuerySet":
-        """Add `counted`: the marks on ballots, which `votes` must equal.
+        """Add `counted` and `counted_ballots`: what the ballots say, which `votes` and `ballots` must equal.
 
         One statement sees total and ballots at the same moment, so that votes
         cast meanwhile make no difference.
         """
-        return self.annotate(counted=models.Count("mark"))
+        first = Q(mark__rank=1)
+        return self.annotate(
+            counted=models.Count("mark", filter=first | ~Q(question__kind=Kind.RANKED)),
+            counted_ballots=models.Count("mark", filter=first),
+        )
 
     def miscounted(self) -> Iterator["Choice"]:
-        wrong = self.recounted().exclude(votes=F("counted")).order_by("id")
-        return wrong.select_related("question").iterator()
+        kept = self.filter(question__ballots_deleted_at=None).recounted()
+        wrong = kept.exclude(votes=F("counted"), ballots=F("counted_ballots"))
+        return wrong.order_by("id").select_related("question").iterator()
 
     def lock(self) -> None:
         """Lock these choices until the transaction ends, in id order: two that lock cannot wait for each other."""
@@ -305,22 +670,27 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
 
     def repair(self) -> None:
         """Set every total to what the ballots say, without losing a vote cast meanwhile."""
-        marks = Mark.objects.filter(choice=models.OuterRef("pk")).order_by()
-        count = marks.values("choice").annotate(n=models.Count("pk")).values("n")
         with transaction.atomic():
             # Only a statement that begins with the lock in hand sees the votes it waited for;
             # those that wait behind it add themselves afterwards.
             self.lock()
-            votes = Coalesce(models.Subquery(count), 0)
-            self.update(votes=votes, moves=F("moves") + 1)
+            for choice in self.recounted():
+                Choice.objects.filter(pk=choice.pk).update(
+                    votes=choice.counted,
+                    ballots=choice.counted_ballots,
+                    moves=F("moves") + 1,
+                )
 
 
 class Choice(models.Model):
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
-    votes = models.IntegerField(default=0, editable=False)
-    # How often `votes` has moved, up or down: their sum is the version of a tally.
-    moves = models.BigIntegerField(default=0, editable=False)
+    votes = models.IntegerField(default=0, db_default=0, editable=False)
+    # The ballots on which it is the first mark: their sum is the number of ballots, without a row of
+    # its own that every vote would have to wait for.
+    ballots = models.IntegerField(default=0, db_default=0, editable=False)
+    # How often the totals have moved, up or down: their sum is the version of a tally.
+    moves = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = ChoiceQuerySet.as_manager()
 
@@ -328,7 +698,10 @@ class Choice(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(votes__gte=0), name="polls_choice_votes_not_negative"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(ballots__gte=0), name="polls_choice_ballots_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -348,21 +721,121 @@ class Choice(models.Model):
             return super().delete(using, keep_parents)
 
 
-# Capitals and digits without the ones that are taken for each other: I and 1, O and 0.
-RECEIPT_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
-def new_receipt() -> str:
+def _text(choices: Iterable[int]) -> str:
+    return ",".join(map(str, choices))
+
+
+class RankingQuerySet(models.QuerySet["Ranking"]):
+    def by_question(
+        self, questions: Iterable[int]
+    ) -> dict[int, dict[tuple[int, ...], int]]:
+        """Return how many ballots have which ranking, for each of these questions (ids)."""
+        found: dict[int, dict[tuple[int, ...], int]] = defaultdict(dict)
+        rows = self.filter(question__in=questions, ballots__gt=0)
+        for question, choices, ballots in rows.values_list(
+            "question", "choices", "ballots"
+        ):
+            found[question][_ids(choices)] = ballots
+        return found
+
+    def move(self, question: Question, before: list[int], after: list[int]) -> None:
+        """Take a ballot from one ranking to another; its choices are locked, so no other ballot makes the same row."""
+        for choices, step in ((before, -1), (after, 1)):
+            text = _text(choices)
+            rows = self.filter(question=question, choices=text)
+            if choices and not rows.update(ballots=F("ballots") + step):
+                self.create(question=question, choices=text, ballots=step)
+
+    def recounted(self, question: Question) -> dict[tuple[int, ...], int]:
+        """Return what the ballots say, which by_question() must equal; in the memory of the rankings, not of the ballots."""
+        marks = Mark.objects.filter(ballot__question=question)
+        rows = marks.order_by("ballot", "rank").values_list("ballot", "choice")
+        counted: dict[tuple[int, ...], int] = defaultdict(int)
+        for _, ballot in itertools.groupby(rows.iterator(), key=lambda row: row[0]):
+            counted[tuple(choice for _, choice in ballot)] += 1
+        return dict(counted)
+
+    def repair(self, question: Question) -> None:
+        with transaction.atomic():
+            question.choice_set.lock()
+            self.filter(question=question).delete()
+            self.bulk_create(
+                Ranking(question=question, choices=_text(choices), ballots=ballots)
+                for choices, ballots in self.recounted(question).items()
+            )
+
+
+class Ranking(models.Model):
+    """How many ballots of a ranked question give its choices in this order.
+
+    A running total as Choice.votes is: a run-off takes the time of the
+    rankings that occur, and not of the ballots.
+    """
+
+    question = models.ForeignKey(Question, on_delete=models.CASCADE, db_index=False)
+    # Ids, best first, such as "3,1,2".
+    choices = models.CharField(max_length=1000)
+    ballots = models.IntegerField()
+
+    objects = RankingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["question", "choices"], name="polls_ranking_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(ballots__gte=0), name="polls_ranking_ballots_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.choices}: {self.ballots}"
+
+
+# Crockford's base 32: no I, L, O and U, and whoever types one of them for 1 or 0 is understood.
+CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_MISTYPED = str.maketrans("OIL", "011", "- \t")
+
+
+def new_code() -> str:
     """Return 12 characters, 60 bits: nobody hits on another voter's by trying."""
-    return get_random_string(12, RECEIPT_ALPHABET)
+    return get_random_string(12, CODE_ALPHABET)
+
+
+def read_code(text: str) -> str:
+    """Return the code that somebody meant: lower case, O for 0, I or L for 1, spaces and dashes are forgiven."""
+    return text.upper().translate(_MISTYPED)
+
+
+def spell(code: str) -> str:
+    """Return the code as people read it: in groups of four."""
+    return "-".join(code[n : n + 4] for n in range(0, len(code), 4))
 
 
 class BallotQuerySet(models.QuerySet["Ballot"]):
     def unsound(self) -> "BallotQuerySet":
-        """Return the ballots that do not have exactly one mark, for a choice of their question."""
-        marks = models.Count("mark")
-        own = models.Count("mark", filter=Q(mark__choice__question=F("question")))
-        return self.annotate(marks=marks, own=own).exclude(marks=1, own=1)
+        """Return the ballots whose marks are not as the question asks: how many, numbered from 1, for its choices."""
+        own = Q(mark__choice__question=F("question"))
+        counted = self.annotate(
+            marks=models.Count("mark"),
+            own=models.Count("mark", filter=own),
+            last=models.Max("mark__rank"),
+        )
+        most = Q(question__kind=Kind.ONE, marks=1) | ~Q(question__kind=Kind.ONE) & (
+            Q(question__max_choices=None) | Q(marks__lte=F("question__max_choices"))
+        )
+        least = Q(marks__gte=F("question__min_choices"))
+        return counted.exclude(least & most & Q(own=F("marks"), last=F("marks")))
+
+    def erase(self) -> int:
+        """Delete by statements of their own: Django would load each ballot into memory."""
+        Mark.objects.filter(ballot__in=self).delete()
+        return self._raw_delete(self.db)
 
 
 class Ballot(models.Model):
@@ -371,7 +844,7 @@ class Ballot(models.Model):
     # Its index is the one of the constraint below, which begins with it.
     question = models.ForeignKey(Question, on_delete=models.CASCADE, db_index=False)
     voter = models.CharField(max_length=32)
-    receipt = models.CharField(max_length=12, unique=True, default=new_receipt)
+    receipt = models.CharField(max_length=12, unique=True, default=new_code)
     cast_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True)
 
@@ -387,36 +860,88 @@ class Ballot(models.Model):
     def __str__(self) -> str:
         return self.receipt
 
-    def _move_marks(self, marked: set[int], choices: set[int]) -> None:
-        """Move the marks from one set of choices to another; the caller has just made or locked the ballot."""
-        # In id order, whatever a voter changes: two ballots cannot wait for each other.
-        for choice in sorted(marked ^ choices):
-            step = 1 if choice in choices else -1
-            rows = Choice.objects.filter(pk=choice, question=self.question_id)
-            if not rows.update(votes=F("votes") + step, moves=F("moves") + 1):
-                raise Choice.DoesNotExist
-        self.mark_set.filter(choice__in=marked - choices).delete()
-        added = [Mark(ballot=self, choice_id=choice) for choice in choices - marked]
-        Mark.objects.bulk_create(added)
-        if marked and marked != choices:
-            self.changed_at = timezone.now()
-            self.save(update_fields=["changed_at"])
+    @property
+    def choices(self) -> list[Choice]:
+        marks = self.mark_set.order_by("rank").select_related("choice")
+        return [mark.choice for mark in marks]
 
 
 class Mark(models.Model):
     """A choice on a ballot."""
 
-    # Its index is the one of the constraint below, which begins with it.
+    # Its index is the one of the constraints below, which begin with it.
     ballot = models.ForeignKey(Ballot, on_delete=models.CASCADE, db_index=False)
     # A choice with votes goes only with its whole question.
     choice = models.ForeignKey(Choice, on_delete=models.RESTRICT)
+    # From 1 without gaps: the voter's order on a ranked question, the order of the ballot page on others.
+    rank = models.PositiveSmallIntegerField(default=1, db_default=1)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["ballot", "choice"], name="polls_mark_once_a_choice"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["ballot", "rank"], name="polls_mark_once_a_rank"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.ballot}: {self.choice}"
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def with_use(self) -> "InvitationQuerySet":
+        """Add `used`: whether a ballot was cast with it."""
+        ballots = Ballot.objects.filter(
+            question=models.OuterRef("question"), voter=models.OuterRef("voter")
+        )
+        return self.annotate(used=models.Exists(ballots))
+
+    def unused(self) -> "InvitationQuerySet":
+        return self.with_use().filter(used=False, voided_at=None)
+
+    def valid(self, voter: str) -> bool:
+        return self.filter(voter=voter, voided_at=None).exists()
+
+    def void(self) -> int:
+        """Void those that are not used; return how many.
+
+        The choices are locked first: a vote under way uses its code, a later
+        one finds it void.
+        """
+        with transaction.atomic():
+            Choice.objects.filter(question__invitation__in=self).lock()
+            ids = list(self.unused().values_list("pk", flat=True))
+            return Invitation.objects.filter(pk__in=ids).update(
+                voided_at=timezone.now()
+            )
+
+
+class Invitation(models.Model):
+    """The right to one ballot of one question. The code itself is nowhere but on paper."""
+
+    # Its index is the one of the constraint below, which begins with it.
+    question = models.ForeignKey(Question, on_delete=models.CASCADE, db_index=False)
+    # As it stands beside the code on the sheet, so that a lost one can be found and voided.
+    number = models.PositiveIntegerField()
+    # What polls.voters makes of the code, so that it is the voter of the ballot too.
+    voter = models.CharField(max_length=32)
+    made_at = models.DateTimeField(default=timezone.now)
+    voided_at = models.DateTimeField(null=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "invitation code"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["question", "voter"], name="polls_invitation_one_a_voter"
+            ),
+            models.UniqueConstraint(
+                fields=["question", "number"], name="polls_invitation_once_a_number"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Code {self.number} of “{self.question}”"

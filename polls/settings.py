@@ -55,8 +55,10 @@ def _switch(name: str) -> bool:
     return value in {"1", "true", "yes", "on"}
 
 
-def _count(name: str, default: int) -> int:
-    value = _env(name, str(default))
+def _count(name: str, default: int | None) -> int | None:
+    value = _env(name)
+    if not value:
+        return default
     if not value.isdecimal() or not 1 <= len(value) <= 4 or int(value) == 0:
         refuse(f"{name} is {value!r}. Use a whole number from 1 to 9999.")
     return int(value)
@@ -226,6 +228,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ASGI_THREADS = _count("ASGI_THREADS", 4)
 
 
+# How long after the close of a poll something is kept, in days: manage.py purge goes by it, and the ballot page
+# tells the voters. Without a value it is kept.
+
+FORGET_VOTERS_DAYS = _count("FORGET_VOTERS_DAYS", None)
+DELETE_BALLOTS_DAYS = _count("DELETE_BALLOTS_DAYS", None)
+DELETE_POLLS_DAYS = _count("DELETE_POLLS_DAYS", None)
+
+
 # Django's own.
 
 INSTALLED_APPS = [
@@ -274,6 +284,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "polls:index"
 # The site takes votes and short texts, never files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["polls.forms.RefuseFiles"]

@@ -1,22 +1,58 @@
 import base64
 import csv
 import hashlib
+import tempfile
 
 import segno
 from csp.decorators import csp_replace
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    QueryDict,
+)
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from .errors import allow, require_utf8
+from . import guesses
+from .errors import allow, error_page, require_utf8
 from .forms import BallotForm
 from .live import EventStream
-from .models import Choice, NotOpen, Question
-from .voters import new_voter, read_voter, remember_voter, voter_key
+from .models import (
+    Ballot,
+    Choice,
+    NotInvited,
+    OwnBallot,
+    Question,
+    Refused,
+    Role,
+    Tally,
+    Voters,
+    read_code,
+    spell,
+)
+from .runoff import TIE_RULE
+from .public_count import fingerprint, pieces
+from .voters import (
+    forget_draft,
+    new_voter,
+    read_draft,
+    read_voter,
+    remember_draft,
+    remember_voter,
+    role_of,
+    voter_key,
+    voter_with_code,
+    what_is_kept,
+)
 
 PAGE_SIZE = 20
 
@@ -50,31 +86,54 @@ def _published_or_404(question_id: int) -> Question:
     return get_object_or_404(Question.objects.published(), pk=question_id)
 
 
+def _own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
+    voter = read_voter(request, question)
+    return question.own_ballot(voter_key(question, voter)) if voter else None
+
+
+def _sees_results(request: HttpRequest, question: Question) -> bool:
+    # Who asks is looked up only where it makes a difference.
+    return question.shows_results_to(Role.SPECTATOR) or question.shows_results_to(
+        role_of(request, question)
+    )
+
+
+def _shown_or_403(request: HttpRequest, question_id: int) -> Question:
+    """Return a question whose results this visitor may see."""
+    question = _published_or_404(question_id)
+    if not _sees_results(request, question):
+        raise PermissionDenied(question.results_rule)
+    return question
+
+
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = _published_or_404(question_id)
-    return _ballot_page(request, question, BallotForm(question))
-
-
-def _chosen(question: Question, voter: str | None) -> set[int]:
-    return question.chosen_by(voter_key(question, voter)) if voter else set()
+    return _ballot_page(request, _published_or_404(question_id))
 
 
 def _ballot_page(
-    request: HttpRequest, question: Question, form: BallotForm, error_message: str = ""
+    request: HttpRequest,
+    question: Question,
+    error_message: str = "",
+    sent: QueryDict | None = None,
 ) -> HttpResponse:
-    voter = read_voter(request)
+    voter, own = read_voter(request, question), _own_ballot(request, question)
+    chosen = own.choices if own else read_draft(request)
+    form = BallotForm(question, sent, chosen)
     context = {
         "question": question,
         "form": form,
-        "chosen": _chosen(question, voter),
+        "own": own,
+        "own_choices": [form.choices[pk] for pk in own.choices] if own else [],
+        "keeps": what_is_kept(question),
+        "needs_code": question.voters == Voters.CODES and not voter,
         "error_message": error_message,
     }
     response = render(request, "polls/detail.html", context)
-    # The voter is known before the first vote, so that a double click is one voter.
-    if question.is_open and not voter:
-        remember_voter(response, new_voter())
+    # A browser is known before its first vote, so that a double click is one voter.
+    if question.is_open and question.voters == Voters.ANYONE and not voter:
+        remember_voter(response, question, new_voter())
     return response
 
 
@@ -88,37 +147,135 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     if not question.is_open:
         return _not_counted(request, question_id, "Your vote was not counted.")
     if not form.is_valid():
-        return _ballot_page(request, question, form, form.error_message)
-    voter = read_voter(request) or new_voter()
+        return _ballot_page(request, question, form.error_message, request.POST)
+    choices = form.cleaned_data["choices"]
+    voter = read_voter(request, question)
+    if not voter and question.voters != Voters.ANYONE:
+        return _identify_first(request, question, choices)
+    voter = voter or new_voter()
     try:
-        question.cast(voter_key(question, voter), form.cleaned_data["choice"])
-    except NotOpen:
-        return _not_counted(request, question_id, "Your vote was not counted.")
+        question.cast(voter_key(question, voter), choices)
+    except Refused as refusal:
+        return _not_counted(request, question_id, str(refusal))
     except Choice.DoesNotExist:
         sentence = "The choices have just changed. Select one of the choices below."
         return _not_counted(request, question_id, sentence)
     response = redirect("polls:results", question.pk)
-    remember_voter(response, voter)
+    remember_voter(response, question, voter)
+    forget_draft(response, question)
     return response
 
 
 def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:
     """Show the ballot page as it is now; 404 if the question is gone or not yet there again."""
+    return _ballot_page(request, _published_or_404(question_id), sentence)
+
+
+def _identify_first(
+    request: HttpRequest, question: Question, choices: list[int]
+) -> HttpResponse:
+    """Send to the log-in page, with the choice kept for afterwards; or ask for the code."""
+    if question.voters == Voters.CODES:
+        sentence = "Your vote was not counted. Type your invitation code first."
+        return _ballot_page(request, question, sentence)
+    response = redirect_to_login(question.get_absolute_url())
+    remember_draft(response, question, choices)
+    return response
+
+
+@allow("GET", "HEAD", "POST")
+@require_utf8
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse:
+    """Take an invitation code, from the form or from the link on paper."""
     question = _published_or_404(question_id)
-    return _ballot_page(request, question, BallotForm(question), sentence)
+    if question.voters != Voters.CODES:
+        return redirect(question)
+    if guesses.too_many(request):
+        return error_page(request, 429)
+    try:
+        voter = voter_with_code(question, code or request.POST.get("code", ""))
+    except NotInvited as refusal:
+        guesses.count(request)
+        return _ballot_page(request, question, str(refusal))
+    response = redirect(question)
+    remember_voter(response, question, voter)
+    return response
+
+
+@allow("POST")
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _published_or_404(question_id)
+    voter = read_voter(request, question)
+    try:
+        withdrawn = voter and question.withdraw(voter_key(question, voter))
+    except Refused as refusal:
+        sentence = f"Your vote was not withdrawn. {refusal}"
+        return _not_counted(request, question_id, sentence)
+    if not withdrawn:
+        return _not_counted(request, question_id, "You have no vote on this poll.")
+    return redirect(question)
 
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
+    tally, own = question.tally(), _own_ballot(request, question)
+    shown = _sees_results(request, question)
     context = {
         "question": question,
-        "tally": question.tally(),
-        "chosen": _chosen(question, read_voter(request)),
+        "own": own,
+        "chosen": own.choices if own else [],
+        "receipt": spell(own.receipt) if own and question.receipts else "",
+        "fingerprint": _fingerprint(question) if shown else "",
+        "ballots": tally["ballots"],
         "streams": _streams(request),
     }
+    # What must not be seen does not reach the template.
+    context |= _shown(tally) if shown else {}
     return render(request, "polls/results.html", context)
+
+
+def _shown(tally: Tally) -> dict[str, object]:
+    """Return what a page needs to show results: the tally, and its rounds by choice."""
+    by_choice = zip(*(round_["votes"] for round_ in tally["rounds"]))
+    rounds = [
+        {"choice": choice, "votes": votes}
+        for choice, votes in zip(tally["choices"], by_choice)
+    ]
+    return {"tally": tally, "rounds": rounds, "tie_rule": TIE_RULE}
+
+
+def _fingerprint(question: Question) -> str:
+    """Return the SHA-256 of ballots.csv where there is one to compare with."""
+    return fingerprint(question) if question.state() == "closed" else ""
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def receipt(request: HttpRequest, code: str) -> HttpResponse:
+    if guesses.too_many(request):
+        return error_page(request, 429)
+    ballots = Ballot.objects.filter(question__receipts=True)
+    ballots = ballots.select_related("question")
+    ballot = ballots.filter(receipt=read_code(code)).first()
+    if not ballot:
+        guesses.count(request)
+    context = {"code": spell(read_code(code)), "ballot": ballot}
+    return render(request, "polls/receipt.html", context, status=200 if ballot else 404)
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def find_receipt(request: HttpRequest) -> HttpResponse:
+    typed = read_code(request.GET.get("code", ""))
+    if typed:
+        return redirect("polls:receipt", typed)
+    return render(request, "polls/receipt.html")
 
 
 def _validated(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -128,9 +285,9 @@ def _validated(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 @allow("GET", "HEAD")
-@cache_control(no_cache=True)
+@cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
-    tally = _published_or_404(question_id).tally()
+    tally = _shown_or_403(request, question_id).tally()
     return _validated(request, JsonResponse(tally))
 
 
@@ -146,10 +303,10 @@ PICTURE_HASH = base64.b64encode(
 
 
 @allow("GET", "HEAD")
-@cache_control(no_cache=True)
+@cache_control(private=True, no_cache=True)
 @csp_replace({"style-src": [f"'sha256-{PICTURE_HASH}'"]})
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
-    tally = _published_or_404(question_id).tally()
+    tally = _shown_or_403(request, question_id).tally()
     rows = [(64 + 56 * n, choice) for n, choice in enumerate(tally["choices"])]
     context = {
         "tally": tally,
@@ -169,17 +326,19 @@ def _streams(request: HttpRequest) -> bool:
 
 @allow("GET")
 def live(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = _published_or_404(question_id)
+    question = _shown_or_403(request, question_id)
     if not _streams(request):
         return HttpResponse(status=204)
-    return EventStream(question.pk, request.headers.get("Last-Event-ID", ""))
+    open_to_all = question.shows_results_to(Role.SPECTATOR)
+    role = Role.SPECTATOR if open_to_all else role_of(request, question)
+    return EventStream(question.pk, role, request.headers.get("Last-Event-ID", ""))
 
 
 @allow("GET", "HEAD")
-@cache_control(no_cache=True)
+@cache_control(private=True, no_cache=True)
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
-    path = question.get_absolute_url()
+    tally, path = question.tally(), question.get_absolute_url()
     link = (
         settings.SITE_URL + path
         if settings.SITE_URL
@@ -194,33 +353,61 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
     ]
     context = {
         "question": question,
-        "tally": question.tally(),
+        "ballots": tally["ballots"],
         "streams": _streams(request),
         "link": link,
         "code_size": code.symbol_size(border=4)[0],
         "code_path": "".join(squares),
     }
+    context |= _shown(tally) if _sees_results(request, question) else {}
     return render(request, "polls/share.html", context)
 
 
 @allow("GET", "HEAD")
-@cache_control(no_cache=True)
+@cache_control(private=True, no_cache=True)
 def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
-    tally = _published_or_404(question_id).tally()
+    tally = _shown_or_403(request, question_id).tally()
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"poll-{question_id}-results.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     rows = csv.writer(response)
-    rows.writerow(["choice_id", "choice", "votes", "percent"])
-    for choice in tally["choices"]:
+    rounds = [f"round {n}" for n in range(1, len(tally["rounds"]) + 1)]
+    rows.writerow(["choice_id", "choice", "votes", "percent", *rounds])
+    for n, choice in enumerate(tally["choices"]):
         text = _harmless(choice["text"])
-        rows.writerow([choice["id"], text, choice["votes"], choice["percent"]])
+        # None, once the choice is out, is written as an empty field.
+        by_round = [round_["votes"][n] for round_ in tally["rounds"]]
+        numbers = [choice["votes"], choice["percent"], *by_round]
+        rows.writerow([choice["id"], text, *numbers])
     return response
 
 
 def _harmless(text: str) -> str:
     """Keep a spreadsheet from running this text as a formula."""
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = _shown_or_403(request, question_id)
+    if question.state() != "closed":
+        raise PermissionDenied("The ballots are published after the poll has closed.")
+    if question.ballots_deleted_at:
+        sentence = "The ballots of this poll were deleted when its time was over. Its totals remain."
+        return error_page(request, 404, sentence)
+    etag = f'"{fingerprint(question)}"'
+    unchanged = get_conditional_response(request, etag)
+    if unchanged:
+        return unchanged
+    # Through a file, so that no slow reader holds a cursor of the database open.
+    file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
+    file.writelines(pieces(question))
+    file.seek(0)
+    name = f"poll-{question_id}-ballots.csv"
+    response = FileResponse(file, as_attachment=True, filename=name)
+    response["ETag"] = etag
+    return response
 
 
 @allow("GET", "HEAD")

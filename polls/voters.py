@@ -1,4 +1,4 @@
-"""Who is voting: a browser, by a signed random cookie, turned into one opaque key for each question.
+"""Who is voting: a browser, an account or an invitation code, turned into one opaque key for each question.
 
 No IP address, no user agent and no account is kept beside a ballot. The key of
 a voter on one question says nothing about the same voter on another.
@@ -9,9 +9,11 @@ import secrets
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
+from django.db import transaction
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 
-from .models import Question
+from .models import Invitation, NotInvited, Question, Role, Voters, new_code, read_code
 
 COOKIE = "voter"
 # Browsers keep no cookie longer than 400 days.
@@ -23,26 +25,137 @@ def new_voter() -> str:
     return secrets.token_urlsafe(16)
 
 
-def read_voter(request: HttpRequest) -> str | None:
-    """Return who this browser is; None for a new one, or a cookie that is forged or damaged."""
+def _read_cookie(request: HttpRequest, name: str) -> str | None:
+    """Return what was put there; None for nothing, or what is forged or damaged."""
     try:
-        return _signer.unsign(request.COOKIES.get(COOKIE, ""))
+        return _signer.unsign(request.COOKIES.get(name, ""))
     except BadSignature:
         return None
 
 
-def remember_voter(response: HttpResponse, voter: str) -> None:
+def _set_cookie(response: HttpResponse, name: str, value: str, path: str = "/") -> None:
     response.set_cookie(
-        COOKIE,
-        _signer.sign(voter),
+        name,
+        _signer.sign(value),
         max_age=COOKIE_AGE,
+        path=path,
         httponly=True,
         samesite="Lax",
         secure=settings.VOTER_COOKIE_SECURE,
     )
 
 
+def read_voter(request: HttpRequest, question: Question) -> str | None:
+    """Return who this is to the question, for voter_key(); None for who cannot vote yet."""
+    if question.voters == Voters.ACCOUNTS:
+        user = request.user
+        return f"account:{user.pk}" if user.is_authenticated else None
+    if question.voters == Voters.CODES:
+        code = _read_cookie(request, f"code{question.pk}")
+        return code and f"code:{code}"
+    return _read_cookie(request, COOKIE)
+
+
+def remember_voter(response: HttpResponse, question: Question, voter: str) -> None:
+    """Let the browser show who it is next time. An account is known without."""
+    if question.voters == Voters.ANYONE:
+        _set_cookie(response, COOKIE, voter)
+    elif question.voters == Voters.CODES:
+        code = voter.removeprefix("code:")
+        _set_cookie(response, f"code{question.pk}", code, question.get_absolute_url())
+
+
+def remember_draft(
+    response: HttpResponse, question: Question, choices: list[int]
+) -> None:
+    """Keep what somebody chose before logging in; in the browser, not in an address that servers write down."""
+    response.set_cookie(
+        "draft",
+        "-".join(map(str, choices)),
+        max_age=3600,
+        path=question.get_absolute_url(),
+        httponly=True,
+        samesite="Lax",
+        secure=settings.VOTER_COOKIE_SECURE,
+    )
+
+
+def read_draft(request: HttpRequest) -> list[int]:
+    ids = request.COOKIES.get("draft", "").split("-")
+    return [int(pk) for pk in ids if pk.isascii() and pk.isdecimal() and len(pk) < 19]
+
+
+def forget_draft(response: HttpResponse, question: Question) -> None:
+    if question.voters == Voters.ACCOUNTS:
+        response.delete_cookie("draft", path=question.get_absolute_url())
+
+
 def voter_key(question: Question, voter: str) -> str:
     """Return the voter's key on this question: 32 hexadecimal digits."""
     key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
     return hmac.digest(key, voter.encode(), "sha256").hex()[:32]
+
+
+def voter_with_code(question: Question, typed: str) -> str:
+    """Return the voter who has this code. Raises NotInvited if it is none of the question's, or void."""
+    voter = f"code:{read_code(typed)}"
+    key = voter_key(question, voter)
+    invitation = Invitation.objects.filter(question=question, voter=key).first()
+    if not invitation:
+        raise NotInvited(
+            "That is not a code of this poll. Check each character, and whether it was given for another poll."
+        )
+    if invitation.voided_at:
+        raise NotInvited("This code was made void. Ask the organiser for another one.")
+    return voter
+
+
+def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
+    """Make invitation codes; return their numbers and the codes, which nothing shows again."""
+    codes = [new_code() for _ in range(number)]
+    with transaction.atomic():
+        # Two organisers who make codes at once do not give the same numbers.
+        question.choice_set.lock()
+        last = question.invitation_set.aggregate(last=Max("number"))["last"] or 0
+        numbered = list(enumerate(codes, last + 1))
+        Invitation.objects.bulk_create(
+            (
+                Invitation(
+                    question=question,
+                    number=n,
+                    voter=voter_key(question, f"code:{code}"),
+                )
+                for n, code in numbered
+            ),
+            batch_size=1000,
+        )
+    return numbered
+
+
+def role_of(request: HttpRequest, question: Question) -> Role:
+    if request.user.has_perm("polls.view_question"):
+        return Role.ORGANISER
+    voter = read_voter(request, question)
+    if voter and question.own_ballot(voter_key(question, voter)):
+        return Role.VOTER
+    return Role.SPECTATOR
+
+
+KEPT = {
+    Voters.ANYONE: "a key made of a random cookie in your browser",
+    Voters.ACCOUNTS: "a key made of your account",
+    Voters.CODES: "a key made of your invitation code",
+}
+
+
+def what_is_kept(question: Question) -> str:
+    """Say in one line what this poll keeps about a voter, and until when."""
+    until = "the operator erases it"
+    if settings.FORGET_VOTERS_DAYS:
+        until = f"{settings.FORGET_VOTERS_DAYS} days after the poll has closed"
+    if not question.voter_salt:
+        return "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
+    return (
+        f"This poll keeps your choice, the time, a receipt code and {KEPT[question.voters]}: no name, no address. "
+        f"Until {until}, whoever runs this site could tie a ballot to its voter."
+    )

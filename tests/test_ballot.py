@@ -29,7 +29,7 @@ def totals(question: Question) -> list[int]:
 def test_it_works(colours, red):
     ballot = colours.cast(ANN, [red])
     assert totals(colours) == [1, 0]
-    assert colours.chosen_by(ANN) == {red}
+    assert colours.own_ballot(ANN).choices == [red]
     assert len(ballot.receipt) == 12
 
 
@@ -54,7 +54,7 @@ def test_voters_do_not_touch_each_other(colours, red, blue):
     colours.cast(BOB, [blue])
     colours.cast(BOB, [red])
     assert totals(colours) == [2, 0]
-    assert colours.chosen_by(ANN) == colours.chosen_by(BOB) == {red}
+    assert colours.own_ballot(ANN).choices == colours.own_ballot(BOB).choices == [red]
 
 
 def test_it_rejects_a_choice_of_another_question(colours, ask):
@@ -71,7 +71,7 @@ def test_it_rejects_a_change_to_a_choice_that_is_gone_and_keeps_the_ballot(
     with pytest.raises(Choice.DoesNotExist):
         colours.cast(ANN, [10**15])
     assert totals(colours) == [1, 0]
-    assert colours.chosen_by(ANN) == {red}
+    assert colours.own_ballot(ANN).choices == [red]
 
 
 @pytest.mark.parametrize("opens, closes", [(1, None), (-2, -1)])

@@ -32,8 +32,8 @@ def test_it_marks_the_voters_own_choice(client, colours):
     client.get(f"/polls/{colours.pk}/")
     client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
     page = client.get(f"/polls/{colours.pk}/results/").text
-    assert page.count("Your vote") == 1
-    assert page.index("Red") < page.index("Your vote") < page.index("Blue")
+    assert page.count("Your vote</strong>") == 1
+    assert page.index("Red") < page.index("Your vote</strong>") < page.index("Blue")
     assert "Change your vote" in page
 
 

@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
                 (
                     "receipt",
                     models.CharField(
-                        default=polls.models.new_receipt, max_length=12, unique=True
+                        default=polls.models.new_code, max_length=12, unique=True
                     ),
                 ),
                 ("cast_at", models.DateTimeField(auto_now_add=True)),
