@@ -1,6 +1,5 @@
 """The pages that say what went wrong, and what to do; on .json addresses the same as JSON."""
 
-import codecs
 import functools
 import sys
 from collections.abc import Callable
@@ -94,22 +93,6 @@ def require_utf8(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return inner
-
-
-def utf8_only(get_response: View) -> View:
-    """As a middleware: refuse a request in another encoding before anything reads it.
-
-    Python's codecs have names that are no encoding of text (hex, undefined),
-    and Django would try to read the request with them.
-    """
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        encoding = request.encoding
-        if encoding and codecs.lookup(encoding).name != "utf-8":
-            return error_page(request, 400)
-        return get_response(request)
-
-    return middleware
 
 
 def allow(*methods: str) -> Callable[[View], View]:

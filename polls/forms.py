@@ -25,8 +25,7 @@ class BallotForm(forms.Form):
     ) -> None:
         super().__init__(data)
         self.question = question
-        choices = question.choice_set.order_by("id")
-        self.choices = dict(choices.values_list("pk", "choice_text"))
+        self.choices = question.offered
         self.most = question.most_choices(len(self.choices))
         self.is_ranked = question.kind == Kind.RANKED
         # What the page shows as chosen: what was sent, however wrong, or else what is given here.

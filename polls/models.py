@@ -14,13 +14,15 @@ from typing import NamedTuple, TypedDict
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import IntegrityError, OperationalError, models, transaction
+from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.functional import cached_property
 
+from . import ballot_box
 from .runoff import Round, run_off
 
 
@@ -42,6 +44,10 @@ class NotChangeable(Refused):
 
 class NotInvited(Refused):
     """The question is for invitation codes, and this voter's is unknown or void."""
+
+
+class Changed(Refused):
+    """The organiser has changed what a ballot is while the voter had the page before them."""
 
 
 class Kind(models.TextChoices):
@@ -417,11 +423,19 @@ class Question(models.Model):
         most = MOST_RANKS if self.kind == Kind.RANKED else offered
         return min(self.max_choices or most, most, offered)
 
+    @cached_property
+    def offered(self) -> dict[int, str]:
+        """The choices as they stand on the ballot page: their texts by id."""
+        choices = self.choice_set.order_by("id")
+        return dict(choices.values_list("pk", "choice_text"))
+
     @property
     def is_promised(self) -> bool:
         """Tell whether a ballot was cast: from then on, what voters were told is kept."""
         return bool(self.ballots_deleted_at) or self.ballot_set.exists()
 
+    # What a ballot is checked against, and must still be when it is written.
+    RULES = ["kind", "min_choices", "max_choices", "voters", "voter_salt"]
     # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
     FROZEN = {
         "question_text": "The wording is what people have voted on",
@@ -497,24 +511,25 @@ class Question(models.Model):
         return copy
 
     def cast(self, voter: str, choices: Sequence[int]) -> "Ballot":
-        """Write this voter's one ballot for these choices (ids, best first), or change it; move the totals with it.
+        """Write this voter's one ballot for these choices (ids, best first), or change it.
 
-        It is the only way in which a vote is written. Two requests of one voter
-        can race (a double click, two tabs): nobody looks first whether a ballot
-        is there. Both insert, the database refuses the second one, and that one
-        becomes a change of the first, if it has not been withdrawn meanwhile.
+        It is the only way in which a vote is written, and it moves the totals
+        with it. Two requests of one voter can race (a double click, two tabs):
+        nobody looks first whether a ballot is there. Both insert, the database
+        refuses the second one, and that one becomes a change of the first, if
+        it has not been withdrawn meanwhile.
 
         Raises Refused, or Choice.DoesNotExist for a choice that this question
         does not have, or no longer; then nothing has been written.
         """
         choices = self.valid_choices(choices)
         for _ in range(10):
-            try:
-                return self._insert(voter, choices)
-            except IntegrityError:
-                ballot = self._change(voter, choices)
-                if ballot:
-                    return ballot
+            ballot = Ballot(question=self, voter=voter, cast_at=timezone.now())
+            if ballot_box.put(ballot, choices):
+                return ballot
+            ballot = self._change(voter, choices)
+            if ballot:
+                return ballot
         raise OperationalError("This ballot was cast and withdrawn all the time.")
 
     def valid_choices(self, choices: Sequence[int]) -> list[int]:
@@ -535,14 +550,6 @@ class Question(models.Model):
             raise InvalidBallot(f"{verb} {several}.")
         return list(choices) if self.kind == Kind.RANKED else sorted(choices)
 
-    def _insert(self, voter: str, choices: list[int]) -> "Ballot":
-        with transaction.atomic():
-            ballot = Ballot.objects.create(question=self, voter=voter)
-            self._move_marks(ballot, [], choices)
-            self._require_open()
-            self._require_invited(voter)
-        return ballot
-
     def _change(self, voter: str, choices: list[int]) -> "Ballot | None":
         """Change, or withdraw if there are no choices; return None if there is no ballot."""
         with transaction.atomic():
@@ -554,12 +561,12 @@ class Question(models.Model):
                 if not Question.objects.filter(pk=self.pk).exists():
                     raise Choice.DoesNotExist
                 return None
-            self._require_open()
+            now = self._require_same()
             marked = list(
                 ballot.mark_set.order_by("rank").values_list("choice_id", flat=True)
             )
             if marked != choices:
-                if not self.may_change:
+                if not now.may_change:
                     raise NotChangeable(
                         "You have voted already, and votes on this poll are final."
                     )
@@ -581,7 +588,7 @@ class Question(models.Model):
         self, ballot: "Ballot", marked: list[int], choices: list[int]
     ) -> None:
         """Move the marks of a ballot, which the caller has just made or locked, and the totals with them."""
-        before, after = self._weights(marked), self._weights(choices)
+        before, after = self.weights(marked), self.weights(choices)
         # In id order, whatever a voter changes: two ballots cannot wait for each other.
         for pk in sorted(before | after):
             rows = Choice.objects.filter(pk=pk, question=self)
@@ -603,24 +610,27 @@ class Question(models.Model):
         ]
         Mark.objects.bulk_create(marks)
 
-    def _weights(self, choices: list[int]) -> dict[int, tuple[int, int]]:
+    def weights(self, choices: list[int]) -> dict[int, tuple[int, int]]:
         """Return what a ballot adds to each choice: to its votes, and to the number of ballots."""
         ranked = self.kind == Kind.RANKED
         return {
             pk: (int(n == 0 or not ranked), int(n == 0)) for n, pk in enumerate(choices)
         }
 
-    def _require_open(self) -> None:
-        """Ask the clock and the database, which may know more than this object.
+    def _require_same(self) -> "Question":
+        """Return the question as it is now. Raises Refused if it takes this ballot no more.
 
-        To be called when the totals are moved and so locked: a vote may have
-        waited there for the question to be closed.
+        To be called with the totals locked: a vote may have waited there for
+        the question to be closed.
         """
-        self.refresh_from_db(fields=["pub_date", "closes_at", "may_change", "voters"])
-        if not self.is_open:
+        now = Question.objects.get(pk=self.pk)
+        if not now.is_open:
             raise NotOpen("Your vote was not counted.")
+        if any(getattr(now, name) != getattr(self, name) for name in self.RULES):
+            raise Changed("The poll has just changed. Read it again, then vote.")
+        return now
 
-    def _require_invited(self, voter: str) -> None:
+    def require_invited(self, voter: str) -> None:
         if self.voters == Voters.CODES and not self.invitation_set.valid(voter):
             raise NotInvited("Your vote was not counted: this invitation code is void.")
 

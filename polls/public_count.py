@@ -23,8 +23,8 @@ _at_work = threading.Lock()
 
 
 def _rows(question: Question) -> Iterator[list[str]]:
-    choices = question.choice_set.order_by("id").values_list("pk", "choice_text")
-    names = {pk: f"{n}. {text}" for n, (pk, text) in enumerate(choices, 1)}
+    offered = question.offered.items()
+    names = {pk: f"{n}. {text}" for n, (pk, text) in enumerate(offered, 1)}
     most = question.most_choices(len(names))
     word = "rank" if question.kind == Kind.RANKED else "choice"
     yield ["receipt", *(f"{word} {n}" for n in range(1, most + 1))]

@@ -1,10 +1,10 @@
 import base64
 import csv
+import functools
 import hashlib
 import tempfile
 
 import segno
-from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -17,15 +17,17 @@ from django.http import (
     JsonResponse,
     QueryDict,
 )
+from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from . import guesses
+from . import guesses, memory
 from .errors import allow, error_page, require_utf8
 from .forms import BallotForm
 from .live import EventStream
+from .memory import for_everyone
 from .models import (
     Ballot,
     Choice,
@@ -55,10 +57,13 @@ from .voters import (
 )
 
 PAGE_SIZE = 20
+# It writes the cookie of a token; views have no other way to it.
+_csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 
 
 @allow("GET", "HEAD")
 @cache_control(no_cache=True)
+@for_everyone
 def index(request: HttpRequest) -> HttpResponse:
     page = _page_number(request)
     start = (page - 1) * PAGE_SIZE
@@ -108,6 +113,7 @@ def _shown_or_403(request: HttpRequest, question_id: int) -> Question:
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
+@for_everyone
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
     return _ballot_page(request, _published_or_404(question_id))
 
@@ -130,11 +136,24 @@ def _ballot_page(
         "needs_code": question.voters == Voters.CODES and not voter,
         "error_message": error_message,
     }
+    if not question.is_open:
+        return render(request, "polls/detail.html", context)
+    context["csrf_token"] = token = get_token(request)
     response = render(request, "polls/detail.html", context)
     # A browser is known before its first vote, so that a double click is one voter.
-    if question.is_open and question.voters == Voters.ANYONE and not voter:
+    if not voter and question.voters == Voters.ANYONE:
         remember_voter(response, question, new_voter())
+    response.renew = functools.partial(_renew, question, token.encode())
     return response
+
+
+def _renew(question: Question, token: bytes, response: HttpResponse) -> None:
+    """Make a ballot page out of memory the next visitor's own: a new token, and a new voter."""
+    visitor = HttpRequest()
+    response.content = response.content.replace(token, get_token(visitor).encode())
+    _csrf.process_response(visitor, response)
+    if question.voters == Voters.ANYONE:
+        remember_voter(response, question, new_voter())
 
 
 @allow("POST")
@@ -142,7 +161,7 @@ def _ballot_page(
 @csrf_protect
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = _published_or_404(question_id)
+    question = memory.recent(question_id, lambda: _published_or_404(question_id))
     form = BallotForm(question, request.POST)
     if not question.is_open:
         return _not_counted(request, question_id, "Your vote was not counted.")
@@ -222,6 +241,7 @@ def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
+@for_everyone
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
     tally, own = question.tally(), _own_ballot(request, question)
@@ -278,17 +298,18 @@ def find_receipt(request: HttpRequest) -> HttpResponse:
     return render(request, "polls/receipt.html")
 
 
-def _validated(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Answer 304 to whoever has this content already."""
-    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
-    return get_conditional_response(request, response["ETag"], None, response)
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
+@for_everyone
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
-    return _validated(request, JsonResponse(tally))
+    response = JsonResponse(tally)
+    response["ETag"] = _etag(response.content)
+    return response
 
 
 # The one inline style of the site, allowed by its hash: the picture has to carry its colours along.
@@ -304,7 +325,7 @@ PICTURE_HASH = base64.b64encode(
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@csp_replace({"style-src": [f"'sha256-{PICTURE_HASH}'"]})
+@for_everyone
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
     rows = [(64 + 56 * n, choice) for n, choice in enumerate(tally["choices"])]
@@ -316,7 +337,11 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     }
     content_type = "image/svg+xml; charset=utf-8"
     picture = render(request, "polls/results.svg", context, content_type)
-    return _validated(request, picture)
+    picture["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
+        "style-src 'self'", f"style-src 'sha256-{PICTURE_HASH}'"
+    )
+    picture["ETag"] = _etag(picture.content)
+    return picture
 
 
 def _streams(request: HttpRequest) -> bool:
@@ -336,6 +361,7 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
+@for_everyone
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
     tally, path = question.tally(), question.get_absolute_url()

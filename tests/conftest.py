@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
+from polls import memory
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -38,6 +39,12 @@ def django_db_modify_db_settings(
     if "sqlite" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")
         database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> None:
+    """Each test has a database of its own, which the memory of the worker knows nothing of."""
+    memory.forget()
 
 
 @pytest.fixture
