@@ -83,7 +83,7 @@ def _key(request: HttpRequest) -> tuple[str, ...]:
 
 
 def _is_spectator(request: HttpRequest) -> bool:
-    return request.method in {"GET", "HEAD"} and "HTTP_COOKIE" not in request.META
+    return request.method in {"GET", "HEAD"} and not request.META.get("HTTP_COOKIE")
 
 
 def answer(request: HttpRequest) -> HttpResponseBase | None:

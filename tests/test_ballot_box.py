@@ -1,0 +1,113 @@
+"""Ballots that wait together are written in one transaction, each with its own outcome."""
+
+import datetime
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from polls import ballot_box
+from polls.models import Ballot, Changed, Choice, NotOpen, Question
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ask(**fields: object) -> tuple[Question, int]:
+    question = Question.objects.create(question_text="Yes or no?", **fields)
+    yes = Choice.objects.create(question=question, choice_text="Yes")
+    return question, yes.pk
+
+
+def together(*casts):
+    """Run all in threads of their own, so that they wait for one another; return what each returned or raised."""
+
+    def run(cast):
+        try:
+            return cast()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(casts)) as threads:
+        with ballot_box._writing:
+            runs = [threads.submit(run, cast) for cast in casts]
+            while len(ballot_box._waiting) < len(casts):
+                time.sleep(0.001)
+        return [run.result() for run in runs]
+
+
+def voters(question, choice, names):
+    return [lambda name=name: question.cast(name, [choice]) for name in names]
+
+
+@pytest.mark.postgresql
+def test_they_share_a_commit(transactional_db):
+    question, yes = ask()
+    together(*voters(question, yes, "abcdef"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT xmin::text) FROM polls_ballot")
+        assert cursor.fetchone() == (6, 1)
+
+
+def test_each_has_its_own_outcome(transactional_db):
+    question, yes = ask()
+    over, too_late = ask()
+    over.close()
+    _, foreign = ask()
+    question.cast("again", [yes])
+    outcomes = together(
+        *voters(question, yes, ["one", "two", "again"]),
+        *voters(over, too_late, ["late"]),
+        *voters(question, foreign, ["lost"]),
+    )
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds == [Ballot, Ballot, Ballot, NotOpen, Choice.DoesNotExist]
+    assert Ballot.objects.count() == 3
+    assert Choice.objects.get(pk=yes).votes == 3
+
+
+def test_one_voter_twice_in_one_transaction_has_one_ballot(transactional_db):
+    question, yes = ask()
+    first, second = together(*voters(question, yes, ["same", "same"]))
+    assert first == second == Ballot.objects.get()
+    assert first.receipt == second.receipt
+
+
+def test_a_ballot_alone_waits_for_nobody(transactional_db):
+    question, yes = ask()
+    assert question.cast("a", [yes]) == Ballot.objects.get()
+
+
+def test_it_goes_with_the_transaction_that_it_was_cast_in(transactional_db):
+    question, yes = ask()
+    with pytest.raises(ValueError), transaction.atomic():
+        question.cast("mine", [yes])
+        assert not ballot_box._waiting
+        raise ValueError
+    assert not Ballot.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "opens, closes", [(-2, None), (-2, -1), (-1, 0), (-1, 1), (1, None), (1, 2)]
+)
+def test_open_means_the_same_as_elsewhere(transactional_db, opens, closes):
+    now, hour = timezone.now(), datetime.timedelta(hours=1)
+    until = None if closes is None else now + closes * hour
+    question, yes = ask(pub_date=now + opens * hour, closes_at=until)
+    outcome = together(*voters(question, yes, ["a"]))[0]
+    assert isinstance(outcome, Ballot) == question.is_open
+    assert Question.objects.open().exists() == question.is_open
+
+
+def test_it_refuses_a_ballot_made_under_another_rule(transactional_db):
+    """The organiser changed the poll between the look at the page and the vote."""
+    question, yes = ask(kind="several")
+    Choice.objects.create(question=question, choice_text="No")
+    both = list(question.choice_set.values_list("pk", flat=True))
+    Question.objects.update(kind="one")
+    with pytest.raises(Changed):
+        question.cast("a", both)
+    assert not Ballot.objects.exists()
