@@ -5,20 +5,29 @@ request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
 answer. The threads stay, and keep their database connections.
+
+The crossing itself is asgiref's, as everywhere in Django: context variables go
+along and come back, and async_to_sync() in a thread leads to this loop again.
+All that Django promises is held against Django's own handler in
+tests/test_handler_parity.py.
 """
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from io import BytesIO
+from itertools import islice
+from tempfile import SpooledTemporaryFile
 from typing import TypeVar
+from wsgiref.util import FileWrapper
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import FileResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
@@ -34,9 +43,11 @@ class Handler(ASGIHandler):
     body_kept = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 64 * 1024
 
     def __init__(self) -> None:
-        # In place of ASGIHandler's own, which adapts every middleware to the loop.
+        # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
+        # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(settings.ASGI_THREADS, "polls")
+        self._answer = _crossing(self._respond, self._threads)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -51,22 +62,17 @@ class Handler(ASGIHandler):
             body, size = await self._read(receive)
         except RequestAborted:
             return
-        response = await self._in_thread(self._respond, scope, body, size)
+        response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):
-            start, serve = _start_message(response), response.serve
+            await self._begin(response, send)
+            serve = response.serve
             # A stream may stay for hours: what was only needed to begin it goes now.
             del response, body
-            await send(start)
             await serve(receive, send)
-            return
-        try:
-            await self.send_response(response, send)
-        except OSError:
-            # The client has gone. What it asked for is done all the same.
-            pass
-        finally:
-            if response.streaming:
-                await self._in_thread(response.close)
+        elif response.closed:
+            await self._send(response, send)
+        else:
+            await _until_gone(receive, self._send(response, send))
 
     async def _read(self, receive: Receive) -> tuple[BytesIO, int]:
         body, size, more = BytesIO(), 0, True
@@ -81,39 +87,122 @@ class Handler(ASGIHandler):
         body.seek(0)
         return body, size
 
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        run = contextvars.copy_context().run
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, run, function, *arguments)
-
     def _respond(self, scope: Message, body: BytesIO, size: int) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, response = self.create_request(scope, body)
         if request is not None:
-            # A chunked body names no length, and Django limits a form by that.
-            request.META["CONTENT_LENGTH"] = str(size)
+            if size:
+                # A chunked body names no length, and Django limits a form by that.
+                request.META["CONTENT_LENGTH"] = str(size)
             response = self.get_response(request)
         response._handler_class = self.__class__
-        if not response.streaming or hasattr(response, "serve"):
-            # All of it is in memory: what it held can go before it is sent.
+        try:
+            in_memory = self._take(response)
+        except BaseException:
             response.close()
-        elif not response.is_async:
-            if isinstance(response, FileResponse):
-                response.block_size = self.chunk_size
-            response.streaming_content = self._stream(iter(response.streaming_content))
+            raise
+        if in_memory:
+            # What it held can go before it is sent.
+            response.close()
         return response
 
-    async def _stream(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Take each chunk in a thread, as it comes from a file: not always the same thread."""
-        while (chunk := await self._in_thread(next, chunks, None)) is not None:
+    def _take(self, response: HttpResponseBase) -> bool:
+        """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
+        if not response.streaming or hasattr(response, "serve"):
+            return True
+        if response.is_async:
+            return False
+        if not getattr(response, "file_to_stream", None):
+            _spool(response)
+        response.block_size = self.chunk_size
+        chunks = iter(response)
+        first = list(islice(chunks, 2))
+        response.streaming_content = self._chunks(first, chunks)
+        return len(first) < 2
+
+    async def _chunks(
+        self, first: list[bytes], rest: Iterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        for chunk in first:
+            yield chunk
+        while len(first) == 2 and (chunk := await self._in_thread(next, rest, b"")):
             yield chunk
 
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run this in a thread to its end, cancelled or not: no file is closed while it is read."""
+        call = asyncio.ensure_future(_crossing(function, self._threads)(*arguments))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await asyncio.wait([call])
+            raise
 
-def _start_message(response: HttpResponseBase) -> Message:
-    headers = [(k.lower().encode(), v.encode("latin1")) for k, v in response.items()]
-    status = response.status_code
-    return {"type": "http.response.start", "status": status, "headers": headers}
+    async def _send(self, response: HttpResponseBase, send: Send) -> None:
+        if response.closed:
+            # If the client has gone, what it asked for is done all the same.
+            with suppress(OSError):
+                await self.send_response(response, send)
+            return
+        try:
+            # What an asynchronous stream asks the database has a thread while it lasts, as in Django.
+            async with ThreadSensitiveContext(), _ended(response):
+                await self.send_response(response, send)
+        finally:
+            await self._in_thread(response.close)
+
+    async def _begin(self, response: HttpResponseBase, send: Send) -> None:
+        """Send status, headers and cookies as Django writes them; the body comes from elsewhere."""
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+
+        response.streaming_content = self._chunks([], iter([]))
+        await self.send_response(response, without_body)
+
+
+def _crossing(
+    function: Callable[..., T], threads: ThreadPoolExecutor
+) -> Callable[..., Awaitable[T]]:
+    return sync_to_async(function, thread_sensitive=False, executor=threads)
+
+
+def _spool(response: StreamingHttpResponse) -> None:
+    """Run a stream that is no file to its end, as Django does, but keep what is much on disk.
+
+    It may hold a cursor of this thread's connection, so no other thread can go
+    on with it; and this one cannot wait for a client that is slow.
+    """
+    chunks = iter(response)
+    file = SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
+    response.streaming_content = FileWrapper(file, Handler.chunk_size)
+    for chunk in chunks:
+        file.write(chunk)
+    file.seek(0)
+
+
+@asynccontextmanager
+async def _ended(response: StreamingHttpResponse) -> AsyncIterator[None]:
+    """End the generator of a stream with it: Django leaves it to the garbage collector."""
+    try:
+        yield
+    finally:
+        if hasattr(response._iterator, "aclose"):
+            await response._iterator.aclose()
+
+
+async def _until_gone(receive: Receive, work: Awaitable[None]) -> None:
+    """Do what is of use only while the client is there: after the body, nothing can come but its leaving."""
+    left, working = tasks = [asyncio.ensure_future(do) for do in (receive(), work)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left.cancel()
+        working.cancel()
+        await asyncio.wait(tasks)
+    if not working.cancelled():
+        working.result()
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
