@@ -8,8 +8,10 @@ answer. The threads stay, and keep their database connections.
 
 The crossing itself is asgiref's, as everywhere in Django: context variables go
 along and come back, and async_to_sync() in a thread leads to this loop again.
-All that Django promises is held against Django's own handler in
-tests/test_handler_parity.py.
+So an asynchronous view is awaited here too, while a thread holds the
+middleware around it, which is synchronous, as in stock Django. Such threads
+are others, so that no page waits for them. All that Django promises is held
+against Django's own handler in tests/test_handler_parity.py.
 """
 
 import asyncio
@@ -22,14 +24,21 @@ from tempfile import SpooledTemporaryFile
 from typing import TypeVar
 from wsgiref.util import FileWrapper
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import connections
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import (
+    Resolver404,
+    URLResolver,
+    get_resolver,
+    resolve,
+    set_script_prefix,
+)
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]
@@ -41,6 +50,8 @@ T = TypeVar("T")
 class Handler(ASGIHandler):
     # Past the limit for a form this much is kept, so that Django sees it is too large; the rest is dropped.
     body_kept = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 64 * 1024
+    # Requests that may wait for asynchronous views at the same time.
+    waiting = 200
 
     def __init__(self) -> None:
         # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
@@ -48,6 +59,10 @@ class Handler(ASGIHandler):
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(settings.ASGI_THREADS, "polls")
         self._answer = _crossing(self._respond, self._threads)
+        self._await = _crossing(
+            self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")
+        )
+        self._any_async = _any_async(get_resolver())
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,6 +76,10 @@ class Handler(ASGIHandler):
         try:
             body, size = await self._read(receive)
         except RequestAborted:
+            return
+        # Without an asynchronous view in the site, no address is looked up twice.
+        if self._any_async and _is_async(scope):
+            await _until_gone(receive, self._await_and_send(scope, body, size, send))
             return
         response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):
@@ -107,6 +126,17 @@ class Handler(ASGIHandler):
             response.close()
         return response
 
+    def _respond_apart(self, *request: object) -> HttpResponseBase:
+        try:
+            return self._respond(*request)
+        except asyncio.CancelledError:
+            # The view was told that the client has gone; there is no response to close.
+            signals.request_finished.send(sender=self.__class__)
+            raise
+        finally:
+            # These threads are many and mostly idle. They keep no connection.
+            connections.close_all()
+
     def _take(self, response: HttpResponseBase) -> bool:
         """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
         if not response.streaming or hasattr(response, "serve"):
@@ -137,6 +167,11 @@ class Handler(ASGIHandler):
         except asyncio.CancelledError:
             await asyncio.wait([call])
             raise
+
+    async def _await_and_send(
+        self, scope: Message, body: BytesIO, size: int, send: Send
+    ) -> None:
+        await self._send(await self._await(scope, body, size), send)
 
     async def _send(self, response: HttpResponseBase, send: Send) -> None:
         if response.closed:
@@ -203,6 +238,22 @@ async def _until_gone(receive: Receive, work: Awaitable[None]) -> None:
         await asyncio.wait(tasks)
     if not working.cancelled():
         working.result()
+
+
+def _any_async(resolver: URLResolver) -> bool:
+    """Tell whether any address leads to an asynchronous view; a view alone has no addresses below it."""
+    return any(
+        iscoroutinefunction(entry.callback) or _any_async(entry)
+        for entry in getattr(resolver, "url_patterns", [])
+    )
+
+
+def _is_async(scope: Message) -> bool:
+    path = scope["path"].removeprefix(get_script_prefix(scope))
+    try:
+        return iscoroutinefunction(resolve(path).func)
+    except Resolver404:
+        return False
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -364,6 +364,11 @@ def test_asynchronous_receivers_are_called(handler):
     assert site.events.count("received True") == 2
 
 
+def test_a_client_that_leaves_has_its_asynchronous_view_cancelled(same):
+    same("/awaited/wait", leaves_at="waits")
+    assert site.events[-2:] == ["cancelled", "finished"]
+
+
 def test_a_client_that_leaves_has_its_vote_counted():
     run(Visit("/slow", leaves_at="begun").to(our_handler()))
     assert site.events[-4] == "done" and finished()
@@ -436,6 +441,19 @@ def test_clients_that_are_slow_hold_up_nobody():
     run(crowd())
 
 
+def test_no_page_waits_for_asynchronous_views():
+    async def crowd():
+        site.Kept.awaited_gate = asyncio.Event()
+        waiting = [Visit("/awaited/gate").to(our_handler()) for _ in range(100)]
+        waiting = [asyncio.create_task(visit) for visit in waiting]
+        await until(lambda: site.events.count("waits") == len(waiting))
+        assert (await Visit("/echo").to(our_handler())).status == 200
+        site.Kept.awaited_gate.set()
+        return await asyncio.gather(*waiting)
+
+    assert {visit.text for visit in run(crowd())} == {"through"}
+
+
 def test_pages_share_few_threads():
     async def crowd():
         visits = [Visit("/thread").to(our_handler()) for _ in range(30)]
@@ -443,6 +461,12 @@ def test_pages_share_few_threads():
 
     names = {visit.text for visit in run(crowd())}
     assert names == {"polls_0", "polls_1", "polls_2", "polls_3"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_asynchronous_view_keeps_no_database_connection():
+    assert run(Visit("/awaited/count").to(our_handler())).text == "0"
+    assert site.Kept.connection.connection is None
 
 
 @pytest.mark.parametrize(
