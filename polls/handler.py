@@ -27,7 +27,7 @@ from wsgiref.util import FileWrapper
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core import signals
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
 from django.http import StreamingHttpResponse
@@ -103,6 +103,8 @@ class Handler(ASGIHandler):
             body.write(chunk[: max(0, self.body_kept - size)])
             size += len(chunk)
             more = message.get("more_body", False)
+        if size > self.body_kept:
+            body = _Beginning(body.getvalue())
         body.seek(0)
         return body, size
 
@@ -195,6 +197,21 @@ class Handler(ASGIHandler):
 
         response.streaming_content = self._chunks([], iter([]))
         await self.send_response(response, without_body)
+
+
+class _Beginning(BytesIO):
+    """The part that was kept of a body too large: whoever reads on is told so, and takes it for no whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._unless_at_end(super().read(size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._unless_at_end(super().readline(size))
+
+    def _unless_at_end(self, data: bytes) -> bytes:
+        if self.tell() == self.getbuffer().nbytes:
+            raise RequestDataTooBig("The request body is larger than this site takes.")
+        return data
 
 
 def _crossing(
