@@ -16,7 +16,7 @@ against Django's own handler in tests/test_handler_parity.py.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 from itertools import islice
@@ -47,6 +47,19 @@ Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 
 
+class Threads(ThreadPoolExecutor):
+    """Threads that finish what they were given.
+
+    gunicorn's own worker cancels a request when its client has been gone for a
+    while. A vote that was read and waits for a thread counts all the same.
+    """
+
+    def submit(self, *call: object, **arguments: object) -> Future:
+        future = super().submit(*call, **arguments)
+        future.cancel = lambda: False
+        return future
+
+
 class Handler(ASGIHandler):
     # Past the limit for a form this much is kept, so that Django sees it is too large; the rest is dropped.
     body_kept = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 64 * 1024
@@ -57,7 +70,7 @@ class Handler(ASGIHandler):
         # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
-        self._threads = ThreadPoolExecutor(settings.ASGI_THREADS, "polls")
+        self._threads = Threads(settings.ASGI_THREADS, "polls")
         self._answer = _crossing(self._respond, self._threads)
         self._await = _crossing(
             self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")

@@ -375,6 +375,20 @@ def test_a_client_that_leaves_has_its_vote_counted():
     assert site.events[-4] == "done" and finished()
 
 
+def test_a_request_that_the_server_gives_up_is_done_all_the_same():
+    async def crowd(number=5):
+        site.Kept.thread_gate = threading.Event()
+        visits = [Visit("/thread-gate").to(our_handler()) for _ in range(number)]
+        visits = [asyncio.create_task(visit) for visit in visits]
+        await until(lambda: site.events.count("begun") == number - 1)
+        visits[-1].cancel()
+        await asyncio.wait(visits[-1:])
+        site.Kept.thread_gate.set()
+        await until(lambda: site.events.count("finished") == number)
+
+    run(crowd())
+
+
 def test_a_client_that_is_gone_is_no_error():
     """The servers of the README drop what is sent to nobody; others raise, as ASGI has it."""
 
