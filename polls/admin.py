@@ -1,12 +1,25 @@
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 
-from .models import Ballot, Choice, Question, QuestionQuerySet
+from .errors import allow
+from .models import (
+    MOST_RANKS,
+    Ballot,
+    Choice,
+    Invitation,
+    Kind,
+    Question,
+    QuestionQuerySet,
+    Results,
+)
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
@@ -29,9 +42,80 @@ class StateFilter(admin.SimpleListFilter):
         return None
 
 
+class QuestionForm(forms.ModelForm):
+    # What voters were told, and the form only shows: names, by QuestionAdmin.get_form().
+    frozen: Collection[str] = ()
+
+    class Meta:
+        # They begin with what the model says, and add what this form does.
+        help_texts = {
+            "min_choices": "A ballot with fewer choices is refused. Empty is 1.",
+            "max_choices": "A ballot with more choices is refused. Leave it empty for as many as there are; "
+            f"a ranking has room for {MOST_RANKS}.",
+        }
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        if "pub_date" in self.fields:
+            # Who posts a date cannot also say what it was before.
+            self.fields["pub_date"].show_hidden_initial = False
+        if "min_choices" in self.fields:
+            self.fields["min_choices"].required = False
+        for name in self.frozen:
+            if name in self.fields and not self._was_sent(name):
+                del self.fields[name]
+        if self.frozen and "results" in self.fields:
+            # The others are refused by the model, with a sentence.
+            stricter = Results.values[Results.values.index(self.instance.results) :]
+            field = self.fields["results"]
+            field.widget.choices = [c for c in field.choices if c[0] in stricter]
+
+    def _was_sent(self, name: str) -> bool:
+        """Tell whether a frozen field was posted: by a page from before the first ballot, or forged."""
+        widget = self.fields[name].widget
+        if isinstance(widget, forms.CheckboxInput):
+            # One that is off sends nothing: the wording tells whether the page had it.
+            return name in self.data or "question_text" in self.data
+        return not widget.value_omitted_from_data(self.data, self.files, name)
+
+    def clean(self) -> None:
+        super().clean()
+        # Widgets have no microseconds: a date that stays must stay to the last of them.
+        for name in {"pub_date", "closes_at"}.difference(self.changed_data):
+            if name in self.cleaned_data:
+                self.cleaned_data[name] = getattr(self.instance, name)
+        for name in set(self.frozen).intersection(self.errors):
+            # It is not even sound, and has no place on the page to say so.
+            del self.errors[name]
+            self.add_error(None, FIXED.get(name) or Question.why_frozen(name))
+        if "min_choices" in self.fields:
+            self._clean_numbers(self.cleaned_data.get("kind", self.instance.kind))
+
+    def _clean_numbers(self, kind: str) -> None:
+        least, most = "min_choices", "max_choices"
+        if kind == Kind.ONE:
+            for name in (least, most):
+                # They are hidden.
+                self.errors.pop(name, None)
+            self.cleaned_data |= {least: 1, most: None}
+        elif least not in self.errors:
+            self.cleaned_data[least] = self.cleaned_data[least] or 1
+        if kind == Kind.RANKED:
+            for name in (least, most):
+                if (self.cleaned_data.get(name) or 0) > MOST_RANKS:
+                    self.add_error(name, f"A ranking has room for {MOST_RANKS}.")
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        if self.errors:
+            # The page that says what is wrong shows what voters were told, not what was posted.
+            for name in self.frozen:
+                setattr(self.instance, name, self.initial[name])
+
+
 class ChoiceForm(forms.ModelForm):
     def hand_clean_DELETE(self) -> None:
-        """Leave it to ChoiceFormSet.clean(): the admin's own sentence would name every ballot."""
+        """Leave it to ChoiceFormSet.clean(): a choice with ballots is not deleted."""
 
 
 class ChoiceFormSet(forms.BaseInlineFormSet):
@@ -48,19 +132,45 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
         return obj
 
     def clean(self) -> None:
-        deleted = [form for form in self.forms if self._should_delete_form(form)]
-        for choice in [form.instance for form in deleted if form.instance.pk]:
-            if choice.mark_set.exists():
+        if _is_promised(self.instance):
+            if self._sends_a_change():
                 raise forms.ValidationError(
-                    f"“{choice}” has votes and cannot be removed. Duplicate the question instead."
+                    "The choices cannot change any more. They are what people have voted on: "
+                    "duplicate the question instead."
                 )
-        kept = [form for form in self.forms if form not in deleted]
+            return
+        kept = [form for form in self.forms if not self._should_delete_form(form)]
         texts = [form.cleaned_data.get("choice_text") for form in kept]
         texts = [text for text in texts if text]
         if len(set(texts)) < len(texts):
             raise forms.ValidationError(
                 "Two choices are the same. Change or remove one."
             )
+        if self.instance.kind != Kind.ONE and self.instance.min_choices > len(texts):
+            raise forms.ValidationError(
+                f"A ballot needs at least {self.instance.min_choices} choices, and there are {len(texts)}. "
+                "Add choices, or lower “At least”."
+            )
+
+    def _sends_a_change(self) -> bool:
+        """Tell whether the page sent anything about the choices but what they are.
+
+        The forms of choices that cannot change read nothing: a page from before
+        the first ballot, or a forged one, shows in the data alone.
+        """
+        texts = {
+            str(pk): text for pk, text in self.queryset.values_list("pk", "choice_text")
+        }
+        for key, value in self.data.items():
+            if not key.startswith(f"{self.prefix}-"):
+                continue
+            form, _, name = key.rpartition("-")
+            if name == "DELETE":
+                return True
+            now = texts.get(self.data.get(f"{form}-id"), "")
+            if name == "choice_text" and value.strip() != now.strip():
+                return True
+        return False
 
 
 class ChoiceInline(admin.TabularInline):
@@ -74,27 +184,66 @@ class ChoiceInline(admin.TabularInline):
     def get_formset(
         self, request: HttpRequest, obj: Question | None = None, **kwargs: object
     ) -> type[forms.BaseInlineFormSet]:
-        formset = super().get_formset(request, obj, validate_min=True, **kwargs)
+        # What has ballots is not counted again: there may be one choice, from an older version.
+        kwargs["validate_min"] = not _is_promised(obj)
+        formset = super().get_formset(request, obj, **kwargs)
         formset.form = type("ChoiceForm", (ChoiceForm, formset.form), {})
         return formset
+
+    def has_add_permission(
+        self, request: HttpRequest, obj: Question | None = None
+    ) -> bool:
+        return not _is_promised(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Question | None = None
+    ) -> bool:
+        return not _is_promised(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Question | None = None
+    ) -> bool:
+        return not _is_promised(obj) and super().has_delete_permission(request, obj)
+
+
+# What cannot change once a ballot is cast, beside Question.FROZEN, and only sometimes.
+FIXED = {
+    "closes_at": "The poll has closed and its count is public: duplicate the question instead.",
+    "may_change": "That votes are final cannot be taken back, now that people have voted.",
+}
+PROMISED = (
+    "People have voted: what they were told stays. Votes can become final, results can be shown to fewer, and nothing "
+    "else can change but an end that is still to come. For another wording or other choices, duplicate the question."
+)
+
+
+def _is_promised(question: Question | None) -> bool:
+    """Tell whether a ballot was cast on the question of a page, as QuestionAdmin.get_object() found it."""
+    return getattr(question, "promised", False)
 
 
 @admin.register(Question)
 class QuestionAdmin(admin.ModelAdmin):
+    form = QuestionForm
     fieldsets = [
         (None, {"fields": ["question_text"]}),
         ("Dates", {"fields": ["pub_date", "closes_at"]}),
+        ("Kind of question", {"fields": ["kind", ("min_choices", "max_choices")]}),
+        ("Who votes", {"fields": ["voters", "may_change", "receipts"]}),
+        ("Who sees", {"fields": ["results"]}),
     ]
     inlines = [ChoiceInline]
     list_display = [
         "question_text",
+        "kind",
+        "who_votes",
         "state",
         "pub_date",
         "closes_at",
         "ballots",
         "was_published_recently",
     ]
-    list_filter = [StateFilter, "pub_date"]
+    list_filter = [StateFilter, "kind", "voters", "pub_date"]
     search_fields = ["question_text"]
     date_hierarchy = "pub_date"
     ordering = ["-pub_date", "-id"]
@@ -102,11 +251,14 @@ class QuestionAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Question]:
         # A subquery is worked out for the rows of one page, a join for all.
-        votes = Choice.objects.filter(question=OuterRef("pk")).order_by()
-        total = votes.values("question").annotate(total=Sum("votes")).values("total")
-        return (
-            super().get_queryset(request).annotate(ballots=Coalesce(Subquery(total), 0))
-        )
+        choices = Choice.objects.filter(question=OuterRef("pk")).order_by()
+        total = choices.values("question").annotate(total=Sum("ballots"))
+        ballots = Coalesce(Subquery(total.values("total")), 0)
+        return super().get_queryset(request).annotate(ballots=ballots)
+
+    @admin.display(description="Who votes", ordering="voters")
+    def who_votes(self, question: Question) -> str:
+        return question.get_voters_display().partition(",")[0]
 
     @admin.display(description="Ballots")
     def ballots(self, question: Question) -> int:
@@ -116,10 +268,88 @@ class QuestionAdmin(admin.ModelAdmin):
     def state(self, question: Question) -> str:
         return question.state().capitalize()
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Question | None:
+        """Find the question, and whether it is promised; to be saved, with its choices locked.
+
+        A first ballot under way is waited for, and a later one waits until the
+        page is saved: no wording changes under a ballot.
+        """
+        question = super().get_object(request, object_id, from_field)
+        if question and request.method == "POST":
+            question.choice_set.lock()
+            # As it is now: another organiser may have held the lock.
+            question = super().get_object(request, object_id, from_field)
+        if question:
+            question.promised = question.is_promised
+        return question
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Question | None = None
+    ) -> list[str]:
+        return list(self._fixed(obj))
+
+    def _fixed(self, question: Question | None) -> dict[str, str]:
+        """Return the fields that can only be read, and why."""
+        if not _is_promised(question):
+            return {}
+        fixed = {name: f"{why}." for name, why in Question.FROZEN.items()}
+        if question.state() == "closed":
+            fixed["closes_at"] = FIXED["closes_at"]
+        if not question.may_change:
+            fixed["may_change"] = FIXED["may_change"]
+        return fixed
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: Question | None = None
+    ) -> list[tuple[str | None, dict[str, object]]]:
+        fieldsets = [(name, dict(options)) for name, options in self.fieldsets]
+        if _is_promised(obj):
+            fieldsets[0][1]["description"] = PROMISED
+        if obj and obj.kind == Kind.ONE:
+            if _is_promised(obj) or not self.has_change_permission(request, obj):
+                # Where the kind can be chosen, admin.css hides them.
+                fieldsets[2][1]["fields"] = ["kind"]
+        return fieldsets
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: Question | None = None,
+        change: bool = False,
+        **kwargs: object,
+    ) -> type[forms.ModelForm]:
+        fixed = self._fixed(obj)
+        kwargs["help_texts"] = QuestionForm.Meta.help_texts | fixed
+        if fixed and self.has_change_permission(request, obj):
+            # Django would not look at what is posted for a read-only field, and this is to be refused.
+            kwargs["exclude"] = []
+        form = super().get_form(request, obj, change, **kwargs)
+        form.frozen = [name for name in fixed if name in form.base_fields]
+        return form
+
     def save_model(
         self, request: HttpRequest, obj: Question, form: forms.ModelForm, change: bool
     ) -> None:
-        obj.save(update_fields=form.changed_data if change else None)
+        # What the form changed, and Question.clean() with it.
+        changed = [n for n in form.initial if getattr(obj, n) != form.initial[n]]
+        obj.save(update_fields=changed if change else None)
+
+    def get_urls(self) -> list[URLPattern]:
+        copy = allow("POST")(self.admin_site.admin_view(self.duplicate_one))
+        own = [path("<int:question_id>/duplicate/", copy, name="polls_question_copy")]
+        return own + super().get_urls()
+
+    def duplicate_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
+        question = get_object_or_404(Question, pk=question_id)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        copy = question.duplicate()
+        self.log_addition(request, copy, f"Duplicated from question {question.pk}.")
+        sentence = "This is the copy. It opens in a week, for as long as the original; edit it, then set its dates."
+        self.message_user(request, sentence, messages.SUCCESS)
+        return redirect("admin:polls_question_change", copy.pk)
 
     def get_view_on_site_url(self, obj: Question | None = None) -> str | None:
         # Before it is published there is nothing to view.
@@ -137,6 +367,7 @@ class QuestionAdmin(admin.ModelAdmin):
             "questions": len(ids),
             "choices": Choice.objects.filter(question__in=ids).count(),
             "ballots": Ballot.objects.filter(question__in=ids).count(),
+            "invitation codes": Invitation.objects.filter(question__in=ids).count(),
         }
         return names, counts, set(), []
 

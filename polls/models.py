@@ -447,6 +447,11 @@ class Question(models.Model):
         "receipts": "Voters were told so when they voted",
     }
 
+    @classmethod
+    def why_frozen(cls, name: str) -> str:
+        field = cls._meta.get_field(name).verbose_name.capitalize()
+        return f"“{field}” cannot change any more. {cls.FROZEN[name]}: duplicate the question instead."
+
     def _keep_promises(self) -> None:
         """Raise ValidationError if a change would break what those who have voted were told.
 
@@ -462,10 +467,9 @@ class Question(models.Model):
                     raise ValidationError(broken)
 
     def _broken_by(self, after: "Question") -> Iterator[str]:
-        for name, reason in self.FROZEN.items():
+        for name in self.FROZEN:
             if getattr(self, name) != getattr(after, name):
-                field = self._meta.get_field(name).verbose_name.capitalize()
-                yield f"“{field}” cannot change any more. {reason}: duplicate the question instead."
+                yield self.why_frozen(name)
         order = Results.values
         if order.index(after.results) < order.index(self.results):
             yield "“Who sees results” can only get stricter, now that people have voted."

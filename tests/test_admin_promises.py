@@ -1,0 +1,191 @@
+"""What the admin keeps of what voters were told, once somebody has voted."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from test_admin import LIST, form
+
+from polls.models import Choice, Question
+
+
+@pytest.fixture
+def voted(colours):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    return colours
+
+
+def change(client, question, **more):
+    """Save the page as it was loaded before the first ballot, with this changed."""
+    existing = list(question.choice_set.order_by("id"))
+    data = form(str(question), [str(choice) for choice in existing], existing)
+    data |= {
+        "pub_date_0": question.pub_date.strftime("%Y-%m-%d"),
+        "pub_date_1": question.pub_date.strftime("%H:%M:%S"),
+        "results": question.results,
+    }
+    return client.post(f"{LIST}{question.pk}/change/", data | more)
+
+
+def save(client, question, **more):
+    """Save the page as it is after the first ballot, with this changed or forged."""
+    data = {
+        "closes_at_0": "",
+        "closes_at_1": "",
+        "results": question.results,
+        "may_change": "on",
+        "choice_set-TOTAL_FORMS": 2,
+        "choice_set-INITIAL_FORMS": 2,
+    }
+    for n, choice in enumerate(question.choice_set.order_by("id")):
+        data[f"choice_set-{n}-id"] = choice.pk
+    data = {name: value for name, value in (data | more).items() if value is not None}
+    return client.post(f"{LIST}{question.pk}/change/", data)
+
+
+def rows():
+    return list(Question.objects.values()), list(Choice.objects.order_by("pk").values())
+
+
+def test_it_works(admin_client, voted):
+    assert save(admin_client, voted, results="closed").status_code == 302
+    assert (
+        save(admin_client, voted, results="closed", may_change=None).status_code == 302
+    )
+    question = Question.objects.get()
+    assert (question.results, question.may_change) == ("closed", False)
+    assert question.pub_date == voted.pub_date
+
+
+def test_what_is_frozen_is_text_with_its_reason(admin_client, voted):
+    page = admin_client.get(f"{LIST}{voted.pk}/change/").text
+    for name in ["question_text", "pub_date_0", "kind", "voters", "receipts"]:
+        assert f'name="{name}"' not in page
+    assert 'name="choice_set-0-choice_text"' not in page
+    assert "choice_set-0-DELETE" not in page
+    assert "The wording is what people have voted on." in page
+    assert "For another wording or other choices, duplicate the question." in page
+
+
+def test_results_offer_only_what_is_as_strict(admin_client, voted):
+    Question.objects.update(results="closed")
+    page = admin_client.get(f"{LIST}{voted.pk}/change/").text
+    assert '<option value="closed" selected>' in page
+    assert '<option value="organisers">' in page
+    assert '<option value="always"' not in page
+    assert '<option value="voted"' not in page
+
+
+FORGED = [
+    ({"question_text": "Other?"}, "“Question” cannot change any more."),
+    ({"question_text": ""}, "“Question” cannot change any more."),
+    ({"pub_date_0": "2001-01-01"}, "“Date published” cannot change any more."),
+    (
+        {
+            "pub_date_0": "2001-01-01",
+            "pub_date_1": "00:00:00",
+            "initial-pub_date_0": "2001-01-01",
+            "initial-pub_date_1": "00:00:00",
+        },
+        "“Date published” cannot change any more.",
+    ),
+    ({"kind": "several"}, "“Kind” cannot change any more."),
+    ({"kind": "nonsense"}, "“Kind” cannot change any more."),
+    ({"voters": "accounts"}, "“Who votes” cannot change any more."),
+    ({"choice_set-0-choice_text": "Other"}, "The choices cannot change any more."),
+    ({"choice_set-0-DELETE": "on"}, "The choices cannot change any more."),
+    (
+        {"choice_set-TOTAL_FORMS": 3, "choice_set-2-choice_text": "New"},
+        "The choices cannot change any more.",
+    ),
+    (
+        {"choice_set-TOTAL_FORMS": 0, "choice_set-9-choice_text": "New"},
+        "The choices cannot change any more.",
+    ),
+]
+
+
+@pytest.mark.parametrize("how", [save, change])
+@pytest.mark.parametrize("more, sentence", FORGED)
+def test_it_rejects_what_is_forged_and_what_is_stale(
+    admin_client, voted, how, more, sentence
+):
+    before = rows()
+    page = how(admin_client, voted, **more, closes_at_0="2099-01-01", closes_at_1="0:0")
+    assert page.status_code == 200
+    assert page.text.count(sentence) == 1
+    assert rows() == before
+    assert "Other" not in page.text.partition("<h1>")[2].partition("choice_set-")[0]
+
+
+def test_a_stale_page_that_changes_nothing_frozen_is_saved(admin_client, voted):
+    more = {"closes_at_0": "2099-01-01", "closes_at_1": "00:00:00"}
+    assert change(admin_client, voted, **more).status_code == 302
+    question = Question.objects.get()
+    assert question.closes_at.year == 2099
+    assert question.pub_date == voted.pub_date
+
+
+def test_a_stale_page_cannot_take_the_receipts_away(admin_client, voted):
+    page = change(admin_client, voted, **{"receipts": ""})
+    assert "“Voters get a receipt” cannot change any more." in page.text
+    assert Question.objects.get().receipts
+
+
+@pytest.mark.parametrize(
+    "stored, more, sentence",
+    [
+        ({"results": "closed"}, {"results": "voted"}, "can only get stricter"),
+        ({"may_change": False}, {"may_change": "on"}, "final cannot be taken back"),
+        ({"receipts": False}, {"receipts": "on"}, "“Voters get a receipt” cannot"),
+    ],
+)
+def test_it_rejects_a_looser_promise(admin_client, voted, stored, more, sentence):
+    Question.objects.update(**stored)
+    before = rows()
+    assert sentence in save(admin_client, voted, **more).text
+    assert rows() == before
+
+
+def test_a_closed_question_stays_closed_to_the_microsecond(admin_client, voted):
+    voted.close()
+    closed = Question.objects.get().closes_at
+    more = {"closes_at_0": None, "closes_at_1": None}
+    assert save(admin_client, voted, results="organisers", **more).status_code == 302
+    assert Question.objects.get().closes_at == closed
+    page = save(admin_client, voted, closes_at_0="2099-01-01", closes_at_1="0:0").text
+    assert "The poll has closed and its count is public" in page
+    assert Question.objects.get().closes_at == closed
+
+
+def test_the_page_leads_to_a_copy(admin_client, voted):
+    path = f"{LIST}{voted.pk}/duplicate/"
+    assert f'action="{path}"' in admin_client.get(f"{LIST}{voted.pk}/change/").text
+    page = admin_client.post(path, follow=True)
+    copy = Question.objects.scheduled().get()
+    assert page.redirect_chain == [(f"{LIST}{copy.pk}/change/", 302)]
+    assert 'name="question_text"' in page.text
+
+
+def test_a_copy_takes_a_post_and_permission(client, admin_client, voted):
+    path = f"{LIST}{voted.pk}/duplicate/"
+    assert admin_client.get(path).status_code == 405
+    assert admin_client.post(f"{LIST}999/duplicate/").status_code == 404
+    changer = User.objects.create_user("changer", is_staff=True)
+    changer.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_question", "change_question"])
+    )
+    client.force_login(changer)
+    assert "/duplicate/" not in client.get(f"{LIST}{voted.pk}/change/").text
+    assert client.post(path).status_code == 403
+    assert Question.objects.count() == 1
+
+
+def test_who_may_only_view_sees_all_as_text(client, voted):
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_question", "view_choice"])
+    )
+    client.force_login(viewer)
+    page = client.get(f"{LIST}{voted.pk}/change/")
+    assert "Which colour?" in page.text and "Red" in page.text
+    assert 'name="results"' not in page.text
+    assert save(client, voted, results="closed").status_code == 403
