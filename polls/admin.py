@@ -1,15 +1,26 @@
 from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
 
 from .errors import allow
+from .invitations import (
+    MakeForm,
+    VoidForm,
+    codes_csv,
+    find_codes,
+    last_number,
+    numbers_by_state,
+    sheet,
+    why_none,
+)
 from .models import (
     MOST_RANKS,
     Ballot,
@@ -19,6 +30,7 @@ from .models import (
     Question,
     QuestionQuerySet,
     Results,
+    Voters,
 )
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
@@ -134,7 +146,7 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
     def clean(self) -> None:
         if _is_promised(self.instance):
             if self._sends_a_change():
-                raise forms.ValidationError(
+                raise ValidationError(
                     "The choices cannot change any more. They are what people have voted on: "
                     "duplicate the question instead."
                 )
@@ -143,11 +155,9 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
         texts = [form.cleaned_data.get("choice_text") for form in kept]
         texts = [text for text in texts if text]
         if len(set(texts)) < len(texts):
-            raise forms.ValidationError(
-                "Two choices are the same. Change or remove one."
-            )
+            raise ValidationError("Two choices are the same. Change or remove one.")
         if self.instance.kind != Kind.ONE and self.instance.min_choices > len(texts):
-            raise forms.ValidationError(
+            raise ValidationError(
                 f"A ballot needs at least {self.instance.min_choices} choices, and there are {len(texts)}. "
                 "Add choices, or lower “At least”."
             )
@@ -220,6 +230,16 @@ PROMISED = (
 def _is_promised(question: Question | None) -> bool:
     """Tell whether a ballot was cast on the question of a page, as QuestionAdmin.get_object() found it."""
     return getattr(question, "promised", False)
+
+
+Form = TypeVar("Form", bound=forms.Form)
+
+
+def _sound(form: Form) -> Form:
+    """Return the form if it is valid. Raises ValidationError with the first thing that is wrong."""
+    for errors in form.errors.values():
+        raise ValidationError(list(errors))
+    return form
 
 
 @admin.register(Question)
@@ -338,7 +358,11 @@ class QuestionAdmin(admin.ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         copy = allow("POST")(self.admin_site.admin_view(self.duplicate_one))
-        own = [path("<int:question_id>/duplicate/", copy, name="polls_question_copy")]
+        codes = allow("GET", "HEAD", "POST")(self.admin_site.admin_view(self.codes))
+        own = [
+            path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
+            path("<int:question_id>/codes/", codes, name="polls_question_codes"),
+        ]
         return own + super().get_urls()
 
     def duplicate_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
@@ -350,6 +374,66 @@ class QuestionAdmin(admin.ModelAdmin):
         sentence = "This is the copy. It opens in a week, for as long as the original; edit it, then set its dates."
         self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:polls_question_change", copy.pk)
+
+    def codes(self, request: HttpRequest, question_id: int) -> HttpResponse:
+        """Show how many codes there are; make, hand out and void them."""
+        question = get_object_or_404(Question, pk=question_id)
+        if not self.has_change_permission(request, question):
+            raise PermissionDenied
+        if question.voters != Voters.CODES:
+            sentence = (
+                "This question takes no invitation codes. Change who votes first."
+            )
+            self.message_user(request, sentence, messages.ERROR)
+            return redirect("admin:polls_question_change", question.pk)
+        try:
+            if "make" in request.POST:
+                return self._make_codes(request, question)
+            if "codes" in request.POST:
+                found = find_codes(question, request.POST["codes"])
+                return codes_csv(request, question, found)
+            if "void" in request.POST:
+                return self._void_codes(request, question)
+        except ValidationError as refusal:
+            self.message_user(request, refusal.messages[0], messages.ERROR)
+        return self._codes_page(request, question)
+
+    def _codes_page(self, request: HttpRequest, question: Question) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": "Invitation codes",
+            "opts": self.opts,
+            "question": question,
+            "states": numbers_by_state(question),
+            "why_none": why_none(question),
+            "make_form": MakeForm(initial={"after": last_number(question)}),
+            "void_form": VoidForm(),
+        }
+        return render(request, "admin/polls/question/codes.html", context)
+
+    def _make_codes(self, request: HttpRequest, question: Question) -> HttpResponse:
+        numbered = _sound(MakeForm(request.POST)).make(question)
+        first, last = numbered[0][0], numbered[-1][0]
+        self.log_change(request, question, f"Made invitation codes {first} to {last}.")
+        if request.POST["make"] == "csv":
+            return codes_csv(request, question, numbered)
+        context = self.admin_site.each_context(request) | {
+            "title": f"Invitation codes {first} to {last}",
+            "opts": self.opts,
+            "question": question,
+        }
+        context |= sheet(request, question, numbered)
+        return render(request, "admin/polls/question/sheet.html", context)
+
+    def _void_codes(self, request: HttpRequest, question: Question) -> HttpResponse:
+        voided, left = _sound(VoidForm(request.POST)).void(question)
+        sentence = f"Voided: {voided}."
+        if left:
+            sentence += f" Used or void before, and left as they were: {left}."
+        if voided:
+            which = request.POST["numbers"]
+            self.log_change(request, question, f"Voided invitation codes: {which}.")
+        self.message_user(request, sentence, messages.SUCCESS)
+        return redirect("admin:polls_question_codes", question.pk)
 
     def get_view_on_site_url(self, obj: Question | None = None) -> str | None:
         # Before it is published there is nothing to view.

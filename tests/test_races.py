@@ -139,8 +139,7 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
     first = threading.Event()
 
     def wording():
-        texts = question.choice_set.order_by("id").values_list("choice_text", flat=True)
-        return [Question.objects.get(pk=question.pk).question_text, *texts]
+        return list(question.choice_set.order_by("id").values_list("choice_text"))
 
     def vote(n):
         first.wait(10)
@@ -150,7 +149,9 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
     def rename():
         done = []
         for turn in range(20):
-            data = form(f"Turn {turn}", [f"{turn} {c}" for c in choices], choices)
+            data = form(str(question), [f"{turn} {c}" for c in choices], choices)
+            data["pub_date_0"] = question.pub_date.strftime("%Y-%m-%d")
+            data["pub_date_1"] = question.pub_date.strftime("%H:%M:%S")
             before = wording()
             done.append(admin_client.post(path, data).status_code)
             if done[-1] == 200:

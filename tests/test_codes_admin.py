@@ -1,0 +1,228 @@
+"""How an organiser makes invitation codes, hands them out, and voids the lost ones."""
+
+import csv
+import io
+import re
+import time
+
+import pytest
+import segno
+from django.contrib.auth.models import Permission, User
+
+from polls.models import Invitation, Question
+from polls.voters import make_codes, voter_key, voter_with_code
+
+
+@pytest.fixture
+def invited(colours):
+    Question.objects.update(voters="codes")
+    colours.refresh_from_db()
+    return colours
+
+
+def path(question):
+    return f"/admin/polls/question/{question.pk}/codes/"
+
+
+def make(client, question, number=3, after=0, how="sheet"):
+    return client.post(path(question), {"number": number, "after": after, "make": how})
+
+
+def read_csv(answer):
+    return list(csv.reader(io.StringIO(answer.text)))
+
+
+def states(client, question):
+    return client.get(path(question)).context["states"]
+
+
+def squares(svg, size):
+    """Return the dark squares of a slip, row by row, as a printer would find them."""
+    grid = [[0] * size for _ in range(size)]
+    for x, y, width in re.findall(r"M(\d+) (\d+)\.5h(\d+)", svg):
+        grid[int(y)][int(x) : int(x) + int(width)] = [1] * int(width)
+    return grid
+
+
+def test_it_works(client, admin_client, invited):
+    """Organiser, paper, voter: the code on the sheet votes once."""
+    page = make(admin_client, invited)
+    code = page.context["slips"][1][1]
+    assert code in page.text and "No. 2" in page.text and "Which colour?" in page.text
+    client.get(f"/polls/{invited.pk}/code/{code}/")
+    red = invited.choice_set.first().pk
+    client.post(f"/polls/{invited.pk}/vote/", {"choice": red})
+    assert states(admin_client, invited) == [
+        ("Unused", 2, "1, 3"),
+        ("Used", 1, "2"),
+        ("Void", 0, ""),
+    ]
+
+
+def test_every_slip_has_the_qr_code_of_its_link(admin_client, invited, settings):
+    settings.SITE_URL = "https://polls.example.org"
+    page = make(admin_client, invited, 20)
+    size = page.context["size"]
+    for _, code, svg in page.context["slips"]:
+        link = f"https://polls.example.org/polls/{invited.pk}/code/{code.replace('-', '')}/"
+        qr = segno.make_qr(link, error="m", boost_error=False, mask=3)
+        assert squares(svg, size) == [list(row) for row in qr.matrix_iter(border=4)]
+        assert svg in page.text
+
+
+def test_the_sheet_has_a_csv_beside_it(admin_client, invited):
+    page = make(admin_client, invited)
+    answer = admin_client.post(path(invited), {"codes": page.context["codes"]})
+    head, *rows = read_csv(answer)
+    assert head == ["number", "code", "link"]
+    assert [row[1] for row in rows] == [code for _, code, _ in page.context["slips"]]
+    for row in rows:
+        assert voter_with_code(invited, row[1]) and row[2].startswith("http://")
+    assert Invitation.objects.count() == 3
+
+
+def test_the_csv_can_be_had_alone(admin_client, invited):
+    answer = make(admin_client, invited, how="csv")
+    assert 'filename="poll-' in answer.headers["Content-Disposition"]
+    assert [row[0] for row in read_csv(answer)] == ["number", "1", "2", "3"]
+
+
+def test_codes_are_shown_once_and_kept_nowhere(admin_client, invited):
+    answers = [make(admin_client, invited), make(admin_client, invited, 1, 3, "csv")]
+    for answer in answers:
+        assert "no-store" in answer.headers["Cache-Control"]
+    kept = str(list(Invitation.objects.values_list()))
+    page = admin_client.get(path(invited)).text
+    for _, code, _ in answers[0].context["slips"]:
+        assert code not in page
+        assert code.replace("-", "") not in kept
+
+
+def test_a_page_sent_twice_makes_no_codes_twice(admin_client, invited):
+    make(admin_client, invited)
+    page = make(admin_client, invited)
+    assert "Codes up to number 3 were made since this page was loaded." in page.text
+    assert Invitation.objects.count() == 3
+    make(admin_client, invited, 1, after=3)
+    assert Invitation.objects.last().number == 4
+
+
+@pytest.mark.parametrize("number", ["", "0", "-1", "10001", "abc", "1.5", "٣x"])
+def test_it_rejects_a_number_out_of_range(admin_client, invited, number):
+    page = make(admin_client, invited, number)
+    assert page.text.count("Make 1 to 10,000 codes at a time.") == 1
+    assert Invitation.objects.count() == 0
+
+
+def test_it_rejects_a_question_that_takes_no_more(admin_client, invited):
+    invited.close()
+    assert "The poll has closed: nobody" in make(admin_client, invited).text
+    Question.objects.update(voter_salt="")
+    assert "has been erased" in make(admin_client, invited).text
+    assert Invitation.objects.count() == 0
+
+
+@pytest.mark.parametrize("codes", ["", "0000-0000-0000", "'; --", "\0"])
+def test_it_rejects_codes_of_nobody(admin_client, invited, codes):
+    page = admin_client.post(path(invited), {"codes": codes})
+    assert "These are not codes of this poll." in page.text
+
+
+def test_it_rejects_codes_of_another_question(admin_client, invited):
+    other = invited.duplicate()
+    [(_, code)] = make_codes(other, 1)
+    page = admin_client.post(path(invited), {"codes": code})
+    assert "These are not codes of this poll." in page.text
+
+
+def void(client, question, numbers):
+    data = {"numbers": numbers, "void": "on"}
+    return client.post(path(question), data, follow=True).text
+
+
+def test_it_voids_some(admin_client, invited):
+    codes = dict(make_codes(invited, 9))
+    voter = voter_with_code(invited, codes[3])
+    invited.cast(voter_key(invited, voter), [invited.choice_set.first().pk])
+    assert "Voided: 4." in void(admin_client, invited, "2, 5 – 6,9")
+    page = void(admin_client, invited, "2-3")
+    assert "Voided: 0. Used or void before, and left as they were: 2." in page
+    assert states(admin_client, invited) == [
+        ("Unused", 4, "1, 4, 7–8"),
+        ("Used", 1, "3"),
+        ("Void", 4, "2, 5–6, 9"),
+    ]
+
+
+def test_it_voids_all_that_are_unused(admin_client, invited):
+    make_codes(invited, 5)
+    void(admin_client, invited, "3")
+    assert "Voided: 4." in void(admin_client, invited, "all")
+
+
+@pytest.mark.parametrize(
+    "numbers, sentence",
+    [
+        ("", "Say which codes are to be void, such as 3, 17-20."),
+        ("1-", "“1-” is not a number."),
+        ("1, x", "“x” is not a number."),
+        ("0", "There is no code 0: the last number is 3."),
+        ("2-4", "There is no code 2-4: the last number is 3."),
+        ("3-1", "There is no code 3-1: the last number is 3."),
+        ("1-999999999", "There is no code 1-999999999"),
+        ("1," * 900, "Void fewer codes at a time."),
+    ],
+)
+def test_it_rejects_numbers_that_are_not_there(
+    admin_client, invited, numbers, sentence
+):
+    make_codes(invited, 3)
+    assert void(admin_client, invited, numbers).count(sentence) == 1
+    assert states(admin_client, invited)[2] == ("Void", 0, "")
+
+
+def test_only_a_question_with_codes_has_the_button(admin_client, colours):
+    change = f"/admin/polls/question/{colours.pk}/change/"
+    assert "Invitation codes" not in admin_client.get(change).text
+    page = admin_client.post(path(colours), {"number": 1, "make": "csv"}, follow=True)
+    assert "This question takes no invitation codes." in page.text
+    Question.objects.update(voters="codes")
+    assert f'<a href="{path(colours)}">' in admin_client.get(change).text
+    assert Invitation.objects.count() == 0
+
+
+def test_it_requires_permission_to_change(client, invited):
+    assert client.get(path(invited)).status_code == 302
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_question"))
+    client.force_login(viewer)
+    assert client.get(path(invited)).status_code == 403
+    assert make(client, invited).status_code == 403
+    assert path(invited) not in client.get(path(invited)[:-6] + "change/").text
+    assert Invitation.objects.count() == 0
+
+
+def test_an_unknown_question_has_no_codes(admin_client, db):
+    assert admin_client.get("/admin/polls/question/999/codes/").status_code == 404
+
+
+def test_markup_stays_text(admin_client, invited):
+    Question.objects.update(question_text="<script>alert(1)</script>")
+    for page in (admin_client.get(path(invited)), make(admin_client, invited)):
+        assert "<script>alert" not in page.text
+
+
+def test_a_large_sheet_is_drawn_at_once(admin_client, invited):
+    start = time.process_time()
+    page = make(admin_client, invited, 2_000)
+    assert page.text.count("<svg") > 2_000
+    assert time.process_time() - start < 4
+
+
+def test_the_page_takes_as_many_queries_for_any_number_of_codes(
+    admin_client, invited, django_assert_num_queries
+):
+    for number in (1, 10_000):
+        make_codes(invited, number)
+        with django_assert_num_queries(5):
+            admin_client.get(path(invited))
