@@ -925,7 +925,9 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         one finds it void.
         """
         with transaction.atomic():
-            Choice.objects.filter(question__invitation__in=self).lock()
+            # In a query of their own: PostgreSQL would lock the invitations and the question too, for
+            # which a vote under way and this would wait for each other.
+            Choice.objects.filter(question__in=self.values("question")).lock()
             ids = list(self.unused().values_list("pk", flat=True))
             return Invitation.objects.filter(pk__in=ids).update(
                 voided_at=timezone.now()

@@ -5,10 +5,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from test_admin import form
 
-from polls.models import Ballot, Choice, NotOpen, Question
+from polls.models import Ballot, Choice, NotInvited, NotOpen, Question
+from polls.voters import make_codes, voter_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,6 +166,56 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
     assert results[0] == sorted(results[0], reverse=True), "saved after a refusal"
     assert set(results[0]) == {302, 200}
     assert sound(question) == 60
+
+
+def test_an_organiser_waits_for_the_first_ballot(question, admin_client):
+    """A page that is saved while the first ballot is being written comes too late."""
+    choices = list(question.choice_set.order_by("id"))
+    under_way = threading.Event()
+
+    def vote():
+        with transaction.atomic():
+            question.cast("first", [choices[0].pk])
+            under_way.set()
+            time.sleep(0.5)
+
+    def rename():
+        data = form(str(question), ["Crimson", "Blue", "Green"], choices)
+        data["pub_date_0"] = question.pub_date.strftime("%Y-%m-%d")
+        data["pub_date_1"] = question.pub_date.strftime("%H:%M:%S")
+        under_way.wait(10)
+        return admin_client.post(f"/admin/polls/question/{question.pk}/change/", data)
+
+    page = race(vote, rename)[1]
+    assert "The choices cannot change any more." in page.text
+    assert question.choice_set.filter(choice_text="Red").exists()
+
+
+def test_codes_voided_while_people_vote_lose_no_vote(question):
+    Question.objects.update(voters="codes")
+    question.refresh_from_db()
+    codes = make_codes(question, 60)
+    voters = [voter_key(question, f"code:{code}") for _, code in codes]
+    green = question.choice_set.last().pk
+
+    def vote(n):
+        voted = 0
+        for voter in voters[n::3]:
+            try:
+                question.cast(voter, [green])
+                voted += 1
+            except NotInvited:
+                pass
+        return voted
+
+    def void():
+        return [
+            question.invitation_set.filter(number=n).void() for n in range(60, 0, -1)
+        ]
+
+    voided, *voted = race(void, *(lambda n=n: vote(n) for n in range(3)))
+    assert sum(voided) + sum(voted) == 60
+    assert sound(question) == sum(voted)
 
 
 def test_a_repair_loses_no_vote_cast_meanwhile(question):
