@@ -86,8 +86,8 @@ class QuestionForm(forms.ModelForm):
         """Tell whether a frozen field was posted: by a page from before the first ballot, or forged."""
         widget = self.fields[name].widget
         if isinstance(widget, forms.CheckboxInput):
-            # One that is off sends nothing: the wording tells whether the page had it.
-            return name in self.data or "question_text" in self.data
+            # One that is off sends nothing: the others tell whether the page had it.
+            return name in self.data or {"question_text", "kind"} <= self.data.keys()
         return not widget.value_omitted_from_data(self.data, self.files, name)
 
     def clean(self) -> None:
@@ -255,12 +255,12 @@ class QuestionAdmin(admin.ModelAdmin):
     inlines = [ChoiceInline]
     list_display = [
         "question_text",
-        "kind",
-        "who_votes",
         "state",
+        "ballots",
+        "kind_of_question",
+        "who_votes",
         "pub_date",
         "closes_at",
-        "ballots",
         "was_published_recently",
     ]
     list_filter = [StateFilter, "kind", "voters", "pub_date"]
@@ -269,12 +269,19 @@ class QuestionAdmin(admin.ModelAdmin):
     ordering = ["-pub_date", "-id"]
     actions = ["close_now", "duplicate"]
 
+    class Media:
+        css = {"all": ["polls/admin.css"]}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Question]:
         # A subquery is worked out for the rows of one page, a join for all.
         choices = Choice.objects.filter(question=OuterRef("pk")).order_by()
         total = choices.values("question").annotate(total=Sum("ballots"))
         ballots = Coalesce(Subquery(total.values("total")), 0)
         return super().get_queryset(request).annotate(ballots=ballots)
+
+    @admin.display(description="Kind", ordering="kind")
+    def kind_of_question(self, question: Question) -> str:
+        return question.get_kind_display().partition(" (")[0]
 
     @admin.display(description="Who votes", ordering="voters")
     def who_votes(self, question: Question) -> str:

@@ -90,7 +90,7 @@ def test_it_rejects_more_ranks_than_there_is_room_for(admin_client):
 def test_it_lists_kind_and_who_votes(admin_client, colours):
     Question.objects.update(kind="several", voters="codes")
     page = admin_client.get(LIST).text
-    assert '<td class="field-kind">Several choices</td>' in page
+    assert '<td class="field-kind_of_question">Several choices</td>' in page
     assert '<td class="field-who_votes">By invitation code</td>' in page
 
 
