@@ -111,7 +111,6 @@ def numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
     states: dict[str, list[int]] = {"Unused": [], "Used": [], "Void": []}
     rows = question.invitation_set.with_use().order_by("number")
     for number, used, voided_at in rows.values_list("number", "used", "voided_at"):
-        # A code that has voted can only be void where the vote was withdrawn since.
         state = "Used" if used else "Void" if voided_at else "Unused"
         states[state].append(number)
     return [
