@@ -7,6 +7,7 @@ the transaction that writes the ballot, so that a recount finds no difference.
 import datetime
 import enum
 import itertools
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
@@ -818,7 +819,8 @@ _MISTYPED = str.maketrans("OIL", "011", "- \t")
 
 def new_code() -> str:
     """Return 12 characters, 60 bits: nobody hits on another voter's by trying."""
-    return get_random_string(12, CODE_ALPHABET)
+    bits = secrets.randbits(60)
+    return "".join(CODE_ALPHABET[bits >> n & 31] for n in range(0, 60, 5))
 
 
 def read_code(text: str) -> str:
