@@ -74,8 +74,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return error_page(request, 500)
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
-    response = error_page(request, 503)
+def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:
+    response = error_page(request, 503, sentence)
     response["Retry-After"] = "5"
     return response
 

@@ -2,7 +2,6 @@ import base64
 import csv
 import functools
 import hashlib
-import tempfile
 
 import segno
 from django.conf import settings
@@ -24,7 +23,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
 from . import guesses, memory
-from .errors import allow, error_page, require_utf8
+from .errors import allow, error_page, require_utf8, unavailable
 from .forms import BallotForm
 from .live import EventStream
 from .memory import for_everyone
@@ -41,8 +40,8 @@ from .models import (
     read_code,
     spell,
 )
+from .public_count import ballots_file, fingerprint
 from .runoff import TIE_RULE
-from .public_count import fingerprint, pieces
 from .voters import (
     forget_draft,
     new_voter,
@@ -422,17 +421,18 @@ def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     if question.ballots_deleted_at:
         sentence = "The ballots of this poll were deleted when its time was over. Its totals remain."
         return error_page(request, 404, sentence)
-    etag = f'"{fingerprint(question)}"'
-    unchanged = get_conditional_response(request, etag)
+    fixed = fingerprint(question)
+    unchanged = fixed and get_conditional_response(request, f'"{fixed}"')
     if unchanged:
         return unchanged
-    # Through a file, so that no slow reader holds a cursor of the database open.
-    file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
-    file.writelines(pieces(question))
-    file.seek(0)
+    # Before the fingerprint is fixed, a vote of the last moment may still be on its way.
+    file = ballots_file(question) if fixed else None
+    if not file:
+        sentence = "The ballots are being sorted. Try again in a few seconds."
+        return unavailable(request, sentence)
     name = f"poll-{question_id}-ballots.csv"
     response = FileResponse(file, as_attachment=True, filename=name)
-    response["ETag"] = etag
+    response["ETag"] = f'"{fixed}"'
     return response
 
 

@@ -1,0 +1,172 @@
+"""The public count: the ballots of a closed poll as a file, and its fingerprint on the results page."""
+
+import csv
+import hashlib
+import threading
+import time
+
+import pytest
+from django.db import connection, transaction
+from django.http import HttpResponse
+
+from polls import public_count
+from polls.models import Ballot, Choice, Kind, Mark, Question
+
+
+def voted(question: Question, *ballots: str) -> Question:
+    """Cast these ballots, each the numbers of choices on the ballot page, such as "21"."""
+    choices = list(question.choice_set.order_by("id").values_list("pk", flat=True))
+    for n, numbers in enumerate(ballots):
+        question.cast(f"{n:032}", [choices[int(number) - 1] for number in numbers])
+    return question
+
+
+def set_kind(question: Question, kind: Kind) -> Question:
+    question.kind = kind
+    question.save(update_fields=["kind"])
+    return question
+
+
+def ask_for(client, question: Question, **headers: str) -> HttpResponse:
+    response = client.get(f"/polls/{question.pk}/ballots.csv", headers=headers)
+    if response.streaming:
+        response.file = b"".join(response.streaming_content)
+    return response
+
+
+def rows(client, question: Question) -> list[list[str]]:
+    text = ask_for(client, question).file.decode()
+    return list(csv.reader(text.splitlines()))
+
+
+def test_it_works(client, colours):
+    voted(colours, "1", "2", "1").close()
+    heading, *ballots = rows(client, colours)
+    assert heading == ["receipt", "choice 1"]
+    assert sorted(choice for _, choice in ballots) == ["1. Red", "1. Red", "2. Blue"]
+
+
+def test_it_has_the_choices_in_rank_order_and_empty_fields_for_the_rest(client, ask):
+    question = set_kind(ask("Lunch?", "Soup", "Rice", "Cake"), Kind.RANKED)
+    voted(question, "31").close()
+    heading, ballot = rows(client, question)
+    assert heading == ["receipt", "rank 1", "rank 2", "rank 3"]
+    assert ballot[1:] == ["3. Cake", "1. Soup", ""]
+
+
+def test_it_is_sorted_by_receipt(client, colours):
+    voted(colours, *"1" * 40).close()
+    receipts = [receipt for receipt, _ in rows(client, colours)[1:]]
+    assert receipts == sorted(receipts)
+    assert len(set(receipts)) == 40
+
+
+def test_the_results_page_has_its_fingerprint(client, colours):
+    voted(colours, "1", "2").close()
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    file = ask_for(client, colours).file
+    assert hashlib.sha256(file).hexdigest() in page
+
+
+def test_the_fingerprint_stays_when_the_ballots_change(client, colours):
+    voted(colours, "1", "2").close()
+    before = client.get(f"/polls/{colours.pk}/results/").context["fingerprint"]
+    Ballot.objects.first().mark_set.update(choice=colours.choice_set.last())
+    Ballot.objects.last().mark_set.update(choice=colours.choice_set.last())
+    assert client.get(f"/polls/{colours.pk}/results/").context["fingerprint"] == before
+    file = ask_for(client, colours).file
+    assert hashlib.sha256(file).hexdigest() != before
+
+
+def test_it_has_a_line_for_a_mark_of_another_question(client, colours, ask):
+    voted(colours, "1").close()
+    Mark.objects.update(choice=ask("Which number?", "One").choice_set.get())
+    assert rows(client, colours)[1][1] == "not a choice of this question"
+    assert client.get(f"/polls/{colours.pk}/results/").status_code == 200
+
+
+def test_it_is_not_there_before_the_close(client, colours):
+    page = ask_for(client, voted(colours, "1"))
+    assert (page.status_code, "after the poll has closed" in page.text) == (403, True)
+    assert not Question.objects.get().ballots_sha256
+
+
+def test_it_is_for_those_who_see_the_results(client, admin_client, colours):
+    Question.objects.update(results="organisers")
+    voted(colours, "1").close()
+    assert ask_for(client, colours).status_code == 403
+    assert ask_for(admin_client, colours).status_code == 200
+
+
+def test_it_answers_304_to_who_has_it(client, colours):
+    voted(colours, "1").close()
+    headers = {"If-None-Match": ask_for(client, colours)["ETag"]}
+    assert ask_for(client, colours, **headers).status_code == 304
+
+
+def test_it_says_that_the_ballots_were_deleted(client, colours):
+    voted(colours, "1").close()
+    shown = client.get(f"/polls/{colours.pk}/results/").context["fingerprint"]
+    colours.delete_ballots()
+    page = ask_for(client, colours)
+    assert (page.status_code, "were deleted" in page.text) == (404, True)
+    assert shown in client.get(f"/polls/{colours.pk}/results/").text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_page_waits_for_the_fingerprint_of_many_ballots(
+    client, colours, monkeypatch
+):
+    monkeypatch.setattr(public_count, "SMALL", 1)
+    voted(colours, "1", "2").close()
+    with public_count._turn():
+        assert client.get(f"/polls/{colours.pk}/results/").status_code == 200
+        page = ask_for(client, colours)
+        assert (page.status_code, "Try again" in page.text) == (503, True)
+    assert wait_for_fingerprint(client, colours)
+    assert len(rows(client, colours)) == 3
+
+
+def wait_for_fingerprint(client, question: Question) -> str:
+    for _ in range(100):
+        page = client.get(f"/polls/{question.pk}/results/")
+        if page.context["fingerprint"]:
+            return page.context["fingerprint"]
+        time.sleep(0.05)
+    raise AssertionError("the fingerprint is never fixed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_big_files_are_made_one_at_a_time(client, colours, monkeypatch):
+    voted(colours, "1", "2").close()
+    client.get(f"/polls/{colours.pk}/results/")
+    monkeypatch.setattr(public_count, "SMALL", 1)
+    with public_count._turn():
+        assert ask_for(client, colours).status_code == 503
+    assert ask_for(client, colours).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_vote_in_flight_at_the_close_is_in_the_file(client, colours):
+    """The vote has read the clock and holds its choices; it commits after the close."""
+    voted(colours, "1")
+    cast, go_on = threading.Event(), threading.Event()
+
+    def vote_slowly() -> None:
+        try:
+            with transaction.atomic():
+                colours.cast("late", [colours.choice_set.first().pk])
+                cast.set()
+                go_on.wait(10)
+        finally:
+            connection.close()
+
+    voter = threading.Thread(target=vote_slowly)
+    voter.start()
+    assert cast.wait(10)
+    # Straight into the row on PostgreSQL; SQLite has one writer, and the close waits for it.
+    threading.Timer(0.3, go_on.set).start()
+    Question.objects.filter(pk=colours.pk).update(closes_at=colours.pub_date)
+    assert len(rows(client, colours)) == 3
+    voter.join()
+    assert sum(Choice.objects.values_list("votes", flat=True)) == 2
