@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -774,6 +774,40 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
             counted[tuple(choice for _, choice in ballot)] += 1
         return dict(counted)
 
+    def miscounted(
+        self, question: Question
+    ) -> Iterator[tuple[tuple[int, ...], int, int]]:
+        """Yield each ranking whose total differs, with the total and what the ballots say.
+
+        One statement sees totals and ballots at the same moment, as with Choice.objects.recounted().
+        """
+        totals: dict[tuple[int, ...], int] = {}
+        counted: dict[tuple[int, ...], int] = defaultdict(int)
+        rows = self._totals_and_marks(question).iterator()
+        for ballot, group in itertools.groupby(rows, key=lambda row: row[0]):
+            if ballot:
+                counted[tuple(int(choice) for _, _, choice in group)] += 1
+            else:
+                totals = {_ids(text): ballots for _, ballots, text in group if ballots}
+        for choices in sorted(totals.keys() | counted.keys()):
+            numbers = totals.get(choices, 0), counted.get(choices, 0)
+            if numbers[0] != numbers[1]:
+                yield choices, *numbers
+
+    def _totals_and_marks(self, question: Question) -> "models.QuerySet[Ranking]":
+        """Return rows: 0, ballots, ranking; then, ballot by ballot: its id, rank, choice."""
+        columns = ["ballot_id", "number", "text"]
+        totals = self.filter(question=question).annotate(
+            ballot_id=models.Value(0, models.BigIntegerField()),
+            number=F("ballots"),
+            text=F("choices"),
+        )
+        marks = Mark.objects.filter(ballot__question=question).annotate(
+            number=F("rank"), text=Cast("choice_id", models.CharField())
+        )
+        both = totals.values_list(*columns).union(marks.values_list(*columns), all=True)
+        return both.order_by("ballot_id", "number")
+
     def repair(self, question: Question) -> None:
         with transaction.atomic():
             question.choice_set.lock()
@@ -840,13 +874,16 @@ class BallotQuerySet(models.QuerySet["Ballot"]):
         counted = self.annotate(
             marks=models.Count("mark"),
             own=models.Count("mark", filter=own),
+            first=models.Min("mark__rank"),
             last=models.Max("mark__rank"),
         )
+        # No two marks of a ballot have the same rank, so that these leave no room for a gap.
+        numbered = Q(first=1, last=F("marks"))
         most = Q(question__kind=Kind.ONE, marks=1) | ~Q(question__kind=Kind.ONE) & (
             Q(question__max_choices=None) | Q(marks__lte=F("question__max_choices"))
         )
         least = Q(marks__gte=F("question__min_choices"))
-        return counted.exclude(least & most & Q(own=F("marks"), last=F("marks")))
+        return counted.exclude(least & most & numbered & Q(own=F("marks")))
 
     def erase(self) -> int:
         """Delete by statements of their own: Django would load each ballot into memory."""

@@ -1,9 +1,14 @@
 import io
+import subprocess
+import sys
 
 import pytest
 from django.core.management import CommandError, call_command
+from servers import ROOT
 
-from polls.models import Ballot, Choice, Mark
+from polls.models import Ballot, Choice, Kind, Mark, Ranking
+from polls.public_count import fingerprint
+from test_ballots_csv import ask_for, set_kind, voted
 
 
 @pytest.fixture
@@ -75,3 +80,165 @@ def test_it_takes_one_question(counted, ask):
 def test_it_rejects_a_question_that_is_not_there(db):
     with pytest.raises(CommandError, match="There is no question 999."):
         recount(999)
+
+
+@pytest.fixture
+def lunch(ask):
+    """Soup and Rice are equal in each round; Air is on no ballot."""
+    question = set_kind(ask("Lunch?", "Soup", "Air", "Rice", "Cake"), Kind.RANKED)
+    return voted(question, "134", "314", "43", "4")
+
+
+def test_it_finds_a_ranking_that_was_changed(lunch):
+    ranking = Ranking.objects.get(
+        ballots=1, choices__contains=",", choices__startswith="4"
+    )
+    Ranking.objects.filter(pk=ranking.pk).update(ballots=3)
+    with pytest.raises(CommandError, match="does not add up"):
+        recount()
+    assert "Totals that differ: 1 (repaired)." in recount("--repair")
+    assert "Totals that differ: 0." in recount()
+
+
+def test_it_finds_a_ranking_without_ballots_and_ballots_without_a_ranking(lunch):
+    Ranking.objects.filter(ballots=1).first().delete()
+    Ranking.objects.create(question=lunch, choices="1", ballots=2)
+    assert "Totals that differ: 2 (repaired)." in recount("--repair")
+    assert "Totals that differ: 0." in recount()
+
+
+def test_it_finds_a_wrong_number_of_ballots(lunch):
+    Choice.objects.filter(choice_text="Cake").update(ballots=5)
+    assert "begin with it says 5, the ballots say 2." in recount("--repair")
+    assert "Totals that differ: 0." in recount()
+
+
+@pytest.mark.parametrize("ranks", [{2: 3}, {1: 0}, {1: 9}], ids=str)
+def test_it_finds_gaps_between_ranks(lunch, ranks):
+    marks = Mark.objects.filter(ballot=Ballot.objects.get(voter="0" * 32))
+    for rank, moved in ranks.items():
+        marks.filter(rank=3).delete()
+        marks.filter(rank=rank).update(rank=moved)
+    with pytest.raises(CommandError):
+        recount("--repair")
+
+
+def test_it_leaves_alone_a_question_whose_ballots_were_deleted(counted):
+    counted.close()
+    counted.delete_ballots()
+    assert "its ballots were deleted on" in recount("--repair")
+    assert Choice.objects.get(choice_text="Red").votes == 3
+
+
+def test_it_finds_other_ballots_than_those_of_the_fingerprint(counted):
+    counted.close()
+    assert fingerprint(counted)
+    Ballot.objects.filter(pk=Ballot.objects.first().pk).update(receipt="0" * 12)
+    with pytest.raises(CommandError, match="does not add up"):
+        recount("--repair")
+
+
+def test_it_prints_the_count_of_one_question(counted, lunch):
+    assert "Ballots: 3\nVotes: 1. Red: 3; 2. Blue: 0\n" in recount(counted.pk)
+    assert recount(lunch.pk).splitlines()[-6:] == [
+        "Ballots: 4",
+        "Round 1: 1. Soup: 1; 2. Air: 0; 3. Rice: 1; 4. Cake: 2; exhausted: 0",
+        "Round 2: 1. Soup: 1; 3. Rice: 1; 4. Cake: 2; exhausted: 0",
+        "Round 3: 1. Soup: 2; 4. Cake: 2; exhausted: 0",
+        "Round 4: 4. Cake: 4; exhausted: 0",
+        "Elected: 4. Cake",
+    ]
+
+
+def by_script(path) -> str:
+    words = [sys.executable, "-I", ROOT / "docs" / "recount.py", path]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def comparable(said: str, texts: list[str]) -> list[str]:
+    """Leave out choices that are on no ballot, and the rounds in which they go out."""
+    count = said.rpartition("\nBallots: ")[2].splitlines()
+    bodies = [line.partition(": ")[2] for line in count]
+    kept = [
+        "; ".join(part for part in body.split("; ") if any(t in part for t in texts))
+        for body in bodies[1:]
+    ]
+    return [count[0], *dict.fromkeys(kept)]
+
+
+@pytest.mark.parametrize(
+    "kind, ballots",
+    [
+        ("one", ["1", "3", "3"]),
+        ("several", ["13", "3", "134", "4"]),
+        ("ranked", ["1", "3", "4", "13", "31"]),
+        ("ranked", ["134", "314", "43", "4", "1"]),
+        ("ranked", ["13", "31", "4"]),
+        ("ranked", ["1", "3"]),
+        ("ranked", []),
+    ],
+    ids=str,
+)
+def test_the_file_alone_gives_the_count_of_the_results_page(
+    client, ask, tmp_path, kind, ballots
+):
+    question = set_kind(ask("Lunch?", "Soup", "Air", "=Rice", 'Cake, "new"'), kind)
+    voted(question, *ballots).close()
+    path = tmp_path / "ballots.csv"
+    path.write_bytes(ask_for(client, question).file)
+    page = client.get(f"/polls/{question.pk}/results/")
+    said = recount("--file", path)
+    assert by_script(path) == said
+    assert said.startswith(
+        f"SHA-256: {page.context['fingerprint']}\nBallots: {len(ballots)}\n"
+    )
+    file = path.read_text()
+    texts = [t for t in ("Soup", "Air", "Rice", "Cake") if t in file]
+    shown = recount(question.pk)
+    assert comparable(said, [*texts, "exhausted"]) == comparable(
+        shown, [*texts, "exhausted"]
+    )
+    elected = page.context["tally"]["elected"]
+    name = elected and Choice.objects.get(pk=elected).choice_text
+    assert said.partition("Elected: ")[2][3:-1] == (name or "")
+
+
+HEADING = "receipt,choice 1,choice 2\n"
+A, B = "AAAA-AAAA-AAAA", "BBBB-BBBB-BBBB"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "Line 1 .* the heading begins with receipt"),
+        ("name,age\n", "Line 1 .* the heading begins with receipt"),
+        ("receipt;choice 1\n", "Line 1 .* the heading begins with receipt"),
+        (f"{HEADING}{B},1. Red,\n{A},1. Red,\n", "Line 3 .* out of order"),
+        (f"{HEADING}{A},1. Red,\n{A},1. Red,\n", "Line 3 .* stands twice"),
+        (f"{HEADING}AAAA,1. Red,\n", "Line 2 .* 'AAAA' is not a receipt"),
+        (f"{HEADING}{A},1. Red\n", "Line 2 .* 1 choices, the heading has 2"),
+        (f"{HEADING}{A},,\n", "Line 2 .* it has no choice"),
+        (f"{HEADING}{A},,1. Red\n", "Line 2 .* '' is not a choice"),
+        (f"{HEADING}{A},1. Red,1. Red\n", "Line 2 .* a choice twice"),
+        (
+            f"{HEADING}{A},1. Red,2. Blue\n{B},1. Blue,\n",
+            "Line 3 .* is '1. Red' before",
+        ),
+        (f"{HEADING}{A},not a choice of this question,\n", "is not a choice"),
+        (f"{HEADING}\n{A},1. Red,\n", "Line 2 .* '' is not a receipt"),
+        (f'{HEADING}{A},"1. Red', "Line 2 .* unexpected end of data"),
+        ("\xff", "not a text in UTF-8"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_it_says_what_is_wrong_with_a_file(tmp_path, text, sentence):
+    path = tmp_path / "ballots.csv"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(CommandError, match=sentence):
+        recount("--file", path)
+
+
+def test_a_file_and_a_question_do_not_go_together(tmp_path):
+    with pytest.raises(CommandError, match="--file goes alone"):
+        recount("--file", tmp_path / "ballots.csv", "--repair")

@@ -1,12 +1,19 @@
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
 
-from polls.models import Ballot, Choice, Question
+from polls.file_count import Foreign, count_file
+from polls.models import Ballot, Question, Tally
+from polls.recounting import repair, wrong_ballots, wrong_totals
 
 
 class Command(BaseCommand):
-    help = "Compare the running totals with the ballots; exit with 1 if they differ."
+    help = (
+        "Compare totals, rankings and fingerprints with the ballots; exit with 1 if they differ. "
+        "With --file, count a ballots.csv again, without the database."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -15,32 +22,90 @@ class Command(BaseCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="set the totals to what the ballots say",
+            help="set totals and rankings to what the ballots say",
+        )
+        parser.add_argument(
+            "--file", help="count this ballots.csv, without the database"
         )
 
-    def handle(self, question: int | None, repair: bool, **options: object) -> None:
-        questions, choices = Question.objects.all(), Choice.objects.all()
-        ballots = Ballot.objects.all()
+    def handle(
+        self,
+        question: int | None,
+        repair: bool,
+        file: str | None,
+        **options: object,
+    ) -> None:
+        if file:
+            if question is not None or repair:
+                raise CommandError("--file goes alone: it asks no database.")
+            self._count_file(file)
+            return
+        questions = Question.objects.order_by("pk")
         if question is not None:
             questions = questions.filter(pk=question)
-            choices = choices.filter(question=question)
-            ballots = ballots.filter(question=question)
             if not questions.exists():
                 raise CommandError(f"There is no question {question}.")
-        wrong = 0
-        for choice in choices.miscounted():
-            wrong += 1
-            self.stdout.write(
-                f"Question {choice.question_id}, choice {choice.pk} {choice.choice_text!r}: "
-                f"the total says {choice.votes}, the ballots say {choice.counted}."
-            )
-            if repair:
-                Choice.objects.filter(pk=choice.pk).repair()
-        unsound = ballots.unsound().count()
-        self.stdout.write(
-            f"Questions: {questions.count()}. Ballots: {ballots.count()}. "
-            f"Totals that differ: {wrong}{' (repaired)' if repair and wrong else ''}. "
-            f"Ballots without exactly one choice of their question: {unsound}."
-        )
-        if unsound or (wrong and not repair):
+        sound = self._recount(questions, repair)
+        if question is not None:
+            for line in _count(questions[0].tally()):
+                self.stdout.write(line)
+        if not sound:
             raise CommandError("The count does not add up.")
+
+    def _count_file(self, path: str) -> None:
+        try:
+            for line in count_file(path):
+                self.stdout.write(line)
+        except Foreign as error:
+            raise CommandError(str(error)) from None
+
+    def _recount(self, questions: QuerySet[Question], repairs: bool) -> bool:
+        """Say what is found; return whether all adds up now."""
+        totals = wrong = 0
+        for question in questions.iterator():
+            if question.ballots_deleted_at:
+                self.stdout.write(_not_recounted(question))
+            found = list(wrong_totals(question))
+            if found and repairs:
+                repair(question)
+            bad = list(wrong_ballots(question))
+            totals, wrong = totals + len(found), wrong + len(bad)
+            for sentence in found + bad:
+                self.stdout.write(sentence)
+        ballots = Ballot.objects.filter(question__in=questions).count()
+        repaired = " (repaired)" if repairs and totals else ""
+        self.stdout.write(
+            f"Questions: {questions.count()}. Ballots: {ballots}. "
+            f"Totals that differ: {totals}{repaired}. "
+            f"Questions with unsound or other ballots: {wrong}."
+        )
+        return not wrong and (repairs or not totals)
+
+
+def _not_recounted(question: Question) -> str:
+    return (
+        f"Question {question.pk}: its ballots were deleted on {question.ballots_deleted_at:%Y-%m-%d}. "
+        "Its totals stand, and cannot be counted again."
+    )
+
+
+def _count(tally: Tally) -> Iterator[str]:
+    """Say the count as --file does."""
+    names = [f"{n}. {choice['text']}" for n, choice in enumerate(tally["choices"], 1)]
+    yield f"Ballots: {tally['ballots']}"
+    if not tally["ballots"]:
+        return
+    if not tally["rounds"]:
+        votes = [choice["votes"] for choice in tally["choices"]]
+        yield f"Votes: {_listed(names, votes)}"
+    for n, round_ in enumerate(tally["rounds"], 1):
+        votes = _listed(names, round_["votes"])
+        yield f"Round {n}: {votes}; exhausted: {round_['exhausted']}"
+    for name, choice in zip(names, tally["choices"]):
+        if choice["id"] == tally["elected"]:
+            yield f"Elected: {name}"
+
+
+def _listed(names: list[str], votes: Sequence[int | None]) -> str:
+    """Leave out those that are out."""
+    return "; ".join(f"{name}: {n}" for name, n in zip(names, votes) if n is not None)

@@ -1,0 +1,38 @@
+"""Count a ballots.csv again, with nothing but Python: python3 recount.py poll-1-ballots.csv"""
+
+import collections, csv, hashlib, sys
+
+digest = hashlib.sha256()
+for line in open(sys.argv[1], "rb"):
+    digest.update(line)
+print("SHA-256:", digest.hexdigest())
+
+rows = csv.reader(open(sys.argv[1], newline="", encoding="utf-8"))
+ranked, last, ballots = next(rows)[1] == "rank 1", "", collections.Counter()
+for receipt, *choices in rows:
+    assert last < receipt, f"{receipt} stands twice, or is out of order."
+    last = receipt
+    ballots[tuple(filter(None, choices))] += 1
+total = sum(ballots.values())
+print("Ballots:", total)
+
+left = sorted(set().union(*ballots), key=lambda choice: int(choice.split(".")[0]))
+counted, rounds = 1 if ranked else None, []
+while left:
+    votes = dict.fromkeys(left, 0)
+    for ballot, number in ballots.items():
+        for choice in [choice for choice in ballot if choice in left][:counted]:
+            votes[choice] += number
+    rounds.append(votes)
+    said = "; ".join(f"{choice}: {number}" for choice, number in votes.items())
+    if not ranked:
+        print("Votes:", said)
+        break
+    in_play, leader = sum(votes.values()), max(left, key=votes.get)
+    print(f"Round {len(rounds)}: {said}; exhausted: {total - in_play}")
+    if 2 * votes[leader] > in_play:
+        print("Elected:", leader)
+        break
+    # Fewest votes, in this round, then back to the first; then who stands lowest on the ballot page.
+    fewest = lambda c: ([votes[c] for votes in reversed(rounds)], -left.index(c))
+    left.remove(min(left, key=fewest))
