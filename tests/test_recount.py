@@ -90,10 +90,7 @@ def lunch(ask):
 
 
 def test_it_finds_a_ranking_that_was_changed(lunch):
-    ranking = Ranking.objects.get(
-        ballots=1, choices__contains=",", choices__startswith="4"
-    )
-    Ranking.objects.filter(pk=ranking.pk).update(ballots=3)
+    Ranking.objects.filter(pk=Ranking.objects.first().pk).update(ballots=3)
     with pytest.raises(CommandError, match="does not add up"):
         recount()
     assert "Totals that differ: 1 (repaired)." in recount("--repair")
