@@ -8,6 +8,7 @@ import datetime
 import enum
 import itertools
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
@@ -74,6 +75,9 @@ class Results(models.TextChoices):
 
 # As many as a ranking has room for.
 MOST_RANKS = 50
+
+# Ballots that are deleted in one transaction: a fraction of a second.
+PIECE = 2000
 
 
 RESULTS_RULES = {
@@ -651,14 +655,35 @@ class Question(models.Model):
             raise Question.DoesNotExist
         return tallies[self.pk]
 
-    def delete_ballots(self) -> int:
-        """Delete the ballots of a closed question for good, and leave its totals; return how many."""
+    def forget_voters(self) -> None:
+        """Erase what ties voters to the ballots of a closed question, for good.
+
+        The numbers on the sheet of invitation codes do that too.
+        """
         with transaction.atomic():
             self.choice_set.lock()
-            number = self.ballot_set.all().erase()
-            deleted = {"ballots_deleted_at": timezone.now(), "voter_salt": ""}
-            Question.objects.filter(pk=self.pk).update(**deleted)
-        return number
+            self.invitation_set.all().delete()
+            Question.objects.filter(pk=self.pk).update(voter_salt="")
+
+    def delete_ballots(self) -> int:
+        """Delete the ballots of a closed question for good, and leave its totals; return how many.
+
+        Each piece is a transaction: on SQLite others want to write too, and
+        what is broken off can be begun again.
+        """
+        with transaction.atomic():
+            self.forget_voters()
+            kept = Question.objects.filter(pk=self.pk, ballots_deleted_at=None)
+            kept.update(ballots_deleted_at=timezone.now())
+        number = 0
+        while True:
+            piece = self.ballot_set.values_list("pk", flat=True)[:PIECE]
+            deleted = Ballot.objects.filter(pk__in=list(piece)).erase()
+            if not deleted:
+                return number
+            number += deleted
+            # A writer who waits for SQLite looks every tenth of a second whether it is free.
+            time.sleep(0.1 if deleted == PIECE else 0)
 
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):
@@ -887,8 +912,9 @@ class BallotQuerySet(models.QuerySet["Ballot"]):
 
     def erase(self) -> int:
         """Delete by statements of their own: Django would load each ballot into memory."""
-        Mark.objects.filter(ballot__in=self).delete()
-        return self._raw_delete(self.db)
+        with transaction.atomic():
+            Mark.objects.filter(ballot__in=self).delete()
+            return self._raw_delete(self.db)
 
 
 class Ballot(models.Model):

@@ -1,0 +1,145 @@
+import datetime
+from argparse import ArgumentParser
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from polls import erasure
+from polls.models import Ballot, Invitation, Question
+from polls.public_count import fix_fingerprint
+from polls.recounting import wrong_ballots, wrong_totals
+
+NOTHING = (
+    "There is nothing to do: neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
+    "says after how many days something goes."
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Erase what ties voters to ballots, delete ballots and delete polls, so many days after the close. "
+        "Without --yes it only says what it would do."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name, what in (
+            ("forget-voters", "erase what ties voters to ballots"),
+            ("delete-ballots", "delete the ballots, and keep the totals"),
+            ("delete-polls", "delete the polls"),
+        ):
+            variable = f"{name.upper().replace('-', '_')}_DAYS"
+            parser.add_argument(
+                f"--{name}",
+                type=int,
+                metavar="DAYS",
+                default=getattr(settings, variable),
+                help=f"{what} so many days after the close; {variable} without it",
+            )
+        parser.add_argument("--yes", action="store_true", help="do it")
+
+    def handle(
+        self,
+        forget_voters: int | None,
+        delete_ballots: int | None,
+        delete_polls: int | None,
+        yes: bool,
+        **options: object,
+    ) -> None:
+        days = forget_voters, delete_ballots, delete_polls
+        if any(number is not None and not 0 <= number <= 9999 for number in days):
+            raise CommandError("Use a number of days from 0 to 9999.")
+        if days == (None, None, None):
+            self.stdout.write(NOTHING)
+            return
+        # What goes with its poll, or with its ballots, need not be looked at before.
+        polls = _closed(delete_polls)
+        ballots = _with_ballots(_closed(delete_ballots)).exclude(pk__in=polls)
+        voters = _with_voters(_closed(forget_voters)).exclude(
+            Q(pk__in=polls) | Q(pk__in=ballots)
+        )
+        if not yes:
+            self._say(polls, ballots, voters)
+            return
+        groups = [list(questions) for questions in (polls, ballots, voters)]
+        if not any(groups):
+            self.stdout.write("No poll has been closed for so long.")
+            return
+        with erasure.for_good():
+            refused = self._purge(*groups)
+        if refused:
+            raise CommandError(
+                "Some questions were left as they are; the others are done."
+            )
+
+    def _say(self, *groups: QuerySet[Question]) -> None:
+        """Say what would be done."""
+        words = ("delete the poll", "delete the ballots", "forget the voters")
+        for questions, word in zip(groups, words):
+            for question in questions:
+                ballots = question.ballot_set.count()
+                self.stdout.write(
+                    f"Question {question.pk} “{question}”, closed {question.closes_at:%Y-%m-%d}, "
+                    f"ballots: {ballots}: would {word}."
+                )
+        if not any(groups):
+            self.stdout.write("No poll has been closed for so long.")
+        else:
+            self.stdout.write("Nothing has been done. Say --yes to do it.")
+
+    def _purge(
+        self, polls: list[Question], ballots: list[Question], voters: list[Question]
+    ) -> int:
+        """Do it; return how many questions were refused."""
+        for question in polls:
+            self._done(
+                question, f"poll and {question.delete_ballots()} ballots deleted"
+            )
+            question.delete()
+        sound = [q for q in ballots + voters if self._is_sound(q)]
+        for question in sound:
+            if question in ballots:
+                number = question.delete_ballots()
+                self._done(question, f"{number} ballots deleted, totals kept")
+            else:
+                question.forget_voters()
+                self._done(question, "voters forgotten")
+        return len(ballots + voters) - len(sound)
+
+    def _done(self, question: Question, what: str) -> None:
+        self.stdout.write(f"Question {question.pk} “{question}”: {what}.")
+
+    def _is_sound(self, question: Question) -> bool:
+        """Tell whether the count adds up, and fix its fingerprint: afterwards nobody can look again."""
+        if question.ballots_deleted_at:
+            # Broken off the last time, after it was found sound.
+            return True
+        fix_fingerprint(question)
+        found = [*wrong_totals(question), *wrong_ballots(question)]
+        for sentence in found:
+            self.stderr.write(sentence)
+        if found:
+            self.stderr.write(
+                f"Question {question.pk} is left as it is, for its count does not add up. See manage.py recount."
+            )
+        return not found
+
+
+def _closed(days: int | None) -> QuerySet[Question]:
+    """Return the questions that have been closed for so many days."""
+    if days is None:
+        return Question.objects.none()
+    now = timezone.now()
+    before = now - datetime.timedelta(days=days)
+    return Question.objects.closed(now).filter(closes_at__lte=before).order_by("pk")
+
+
+def _with_ballots(questions: QuerySet[Question]) -> QuerySet[Question]:
+    left = Ballot.objects.filter(question=OuterRef("pk"))
+    return questions.filter(Exists(left))
+
+
+def _with_voters(questions: QuerySet[Question]) -> QuerySet[Question]:
+    codes = Invitation.objects.filter(question=OuterRef("pk"))
+    return questions.filter(~Q(voter_salt="") | Exists(codes))

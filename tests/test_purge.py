@@ -1,0 +1,203 @@
+"""manage.py purge: what is forgotten when, and that it is really gone."""
+
+import datetime
+import io
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+from test_ballots_csv import ask_for, voted
+
+from polls import models
+from polls.models import Ballot, Choice, Mark, Question, Voters
+from polls.voters import make_codes, voter_key, what_is_kept
+
+# What is for good cannot be part of a transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def purge(*words: str) -> str:
+    out = io.StringIO()
+    call_command("purge", *words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def old(colours) -> Question:
+    """Three ballots, closed ten days ago."""
+    return closed(voted(colours, "1", "2", "1"), days=10)
+
+
+def closed(question: Question, days: int) -> Question:
+    then = timezone.now() - datetime.timedelta(days=days)
+    question.pub_date, question.closes_at = then, then
+    question.save(update_fields=["pub_date", "closes_at"])
+    return question
+
+
+def test_it_works(old):
+    assert "Question 1 “Which colour?”: voters forgotten." in purge(
+        "--forget-voters", "9", "--yes"
+    ).replace(f"Question {old.pk}", "Question 1")
+    assert Question.objects.get().voter_salt == ""
+    assert Ballot.objects.count() == 3
+
+
+def test_it_does_nothing_without_yes(old):
+    said = purge("--forget-voters", "9", "--delete-ballots", "9", "--delete-polls", "9")
+    assert "ballots: 3: would delete the poll." in said
+    assert "Nothing has been done. Say --yes to do it." in said
+    assert Question.objects.get().voter_salt == old.voter_salt
+    assert Ballot.objects.count() == 3
+
+
+def test_it_says_that_there_is_nothing_to_do_and_why(old):
+    assert purge("--yes").startswith("There is nothing to do: neither")
+    assert Question.objects.get().voter_salt
+
+
+def test_it_leaves_open_and_younger_polls_alone(old, ask):
+    voted(ask("Open?", "Yes"), "1")
+    voted(ask("Closed yesterday?", "Yes", closes=1), "1").close()
+    assert "No poll has been closed for so long." in purge(
+        "--delete-polls", "11", "--yes"
+    )
+    purge("--delete-polls", "9", "--yes")
+    assert not Question.objects.filter(pk=old.pk).exists()
+    assert Question.objects.count() == Ballot.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "setting, salts, ballots, questions",
+    [
+        ("FORGET_VOTERS_DAYS", [""], 3, 1),
+        ("DELETE_BALLOTS_DAYS", [""], 0, 1),
+        ("DELETE_POLLS_DAYS", [], 0, 0),
+    ],
+)
+def test_it_goes_by_the_settings(old, settings, setting, salts, ballots, questions):
+    setattr(settings, setting, 9)
+    purge("--yes")
+    kept = list(Question.objects.values_list("voter_salt", flat=True))
+    assert (kept, Ballot.objects.count(), len(kept)) == (salts, ballots, questions)
+
+
+def test_an_option_goes_before_the_setting(old, settings):
+    settings.DELETE_POLLS_DAYS = 9
+    purge("--delete-polls", "20", "--yes")
+    assert Question.objects.exists()
+
+
+def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
+    monkeypatch.setattr(models, "PIECE", 2)
+    purge("--delete-ballots", "9", "--yes")
+    assert (Ballot.objects.count(), Mark.objects.count()) == (0, 0)
+    page = client.get(f"/polls/{old.pk}/results/")
+    assert [choice["votes"] for choice in page.context["tally"]["choices"]] == [2, 1]
+    assert len(page.context["fingerprint"]) == 64
+    assert ask_for(client, old).status_code == 404
+
+
+def test_it_takes_up_a_deletion_that_was_broken_off(old, monkeypatch):
+    monkeypatch.setattr(models, "PIECE", 1)
+    monkeypatch.setattr(models.time, "sleep", lambda seconds: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        purge("--delete-ballots", "9", "--yes")
+    assert Ballot.objects.count() == 2
+    monkeypatch.undo()
+    assert "2 ballots deleted" in purge("--delete-ballots", "9", "--yes")
+    assert Choice.objects.get(choice_text="Red").votes == 2
+
+
+def test_it_refuses_a_question_that_does_not_add_up_and_goes_on(old, ask, capsys):
+    sound = closed(voted(ask("Sound?", "Yes"), "1"), days=10)
+    Choice.objects.filter(choice_text="Red").update(votes=5)
+    with pytest.raises(CommandError, match="left as they are"):
+        call_command("purge", "--forget-voters", "9", "--yes")
+    assert f"Question {old.pk} is left as it is" in capsys.readouterr().err
+    assert Question.objects.get(pk=old.pk).voter_salt
+    assert Question.objects.get(pk=sound.pk).voter_salt == ""
+
+
+def test_it_refuses_ballots_that_are_not_those_of_the_fingerprint(client, old):
+    client.get(f"/polls/{old.pk}/results/")
+    Ballot.objects.filter(voter=f"{0:032}").update(receipt="0" * 12)
+    with pytest.raises(CommandError):
+        purge("--delete-ballots", "9", "--yes")
+    assert Ballot.objects.count() == 3
+
+
+def test_nobody_can_be_tied_to_a_ballot_any_more(client, ask):
+    question = ask("Lunch?", "Soup")
+    question.voters = Voters.CODES
+    question.save()
+    ((_, code),) = make_codes(question, 1)
+    key = voter_key(question, f"code:{code}")
+    question.cast(key, [question.choice_set.get().pk])
+    closed(question, days=10)
+    purge("--forget-voters", "9", "--yes")
+    question.refresh_from_db()
+    assert voter_key(question, f"code:{code}") != key
+    assert not question.invitation_set.exists()
+    assert Ballot.objects.get().voter == key
+
+
+def files() -> bytes:
+    """Return what is in the database's files, of the tables with salts and codes."""
+    if connection.vendor == "sqlite":
+        name = Path(connection.settings_dict["NAME"])
+        return name.read_bytes() + name.with_name(f"{name.name}-wal").read_bytes()
+    with connection.cursor() as cursor:
+        cursor.execute("CHECKPOINT")
+        cursor.execute(
+            "SELECT pg_read_binary_file(pg_relation_filepath('polls_question'))"
+        )
+        return cursor.fetchone()[0]
+
+
+def test_the_salt_is_not_in_the_files_any_more(old, ask):
+    salt = old.voter_salt.encode()
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            # Debian has it on, others do not.
+            cursor.execute("PRAGMA secure_delete=OFF")
+    # A row between others that grows is written elsewhere, and leaves what it was.
+    for n in range(3):
+        ask(f"Another {n}?")
+    Question.objects.filter(pk=old.pk).update(question_text="Which colour?" * 9)
+    assert salt in files()
+    purge("--forget-voters", "9", "--yes")
+    assert salt not in files()
+
+
+@pytest.mark.parametrize("days", [None, 30])
+def test_the_ballot_page_says_until_when(client, colours, settings, days):
+    settings.FORGET_VOTERS_DAYS = days
+    page = client.get(f"/polls/{colours.pk}/").text
+    until = "30 days after the poll has closed" if days else "the operator erases it"
+    assert f"Until {until}, whoever runs this site could tie" in page
+
+
+def test_the_ballot_page_says_that_voters_are_forgotten(client, old):
+    purge("--forget-voters", "9", "--yes")
+    assert "nobody can tell any more who cast which" in client.get(
+        f"/polls/{old.pk}/"
+    ).text.replace("\n", " ")
+
+
+def test_what_is_kept_is_all_that_is_kept(client, colours):
+    """The line names a choice, a time, a receipt and a key: a new column has to be named too."""
+    voted(colours, "1")
+    columns = {field.name for field in Ballot._meta.fields}
+    assert columns == {"id", "question", "voter", "receipt", "cast_at", "changed_at"}
+    assert {field.name for field in Mark._meta.fields} == {
+        "id",
+        "ballot",
+        "choice",
+        "rank",
+    }
+    line = what_is_kept(colours)
+    for word in ("your choice", "the time", "a receipt code", "a key made of"):
+        assert word in line
