@@ -1,6 +1,7 @@
 """The files of deploy/ in use: a real nginx in front of a real server, with TLS."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import time
@@ -117,6 +118,35 @@ def test_the_service_runs_a_tested_command():
     assert (
         unit["Service"]["ExecStart"].removeprefix("/srv/polls/.venv/bin/") in COMMANDS
     )
+
+
+def test_the_purge_runs_as_the_site_does():
+    site, purge = (
+        (ROOT / "deploy" / name).read_text().splitlines()
+        for name in ("polls.service", "polls-purge.service")
+    )
+    assert "ExecStart=/srv/polls/.venv/bin/python manage.py purge --yes" in purge
+    # The same user, folders, database and promises.
+    words = ("User", "WorkingDirectory", "StateDirectory", "#Load", "#Environment")
+    for line in site:
+        assert not line.startswith(words) or line in purge
+
+
+@pytest.mark.parametrize(
+    "name", ["polls.service", "polls-purge.service", "polls-purge.timer"]
+)
+def test_systemd_understands_the_units(tmp_path, name):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd is not here")
+    for unit in (ROOT / "deploy").glob("polls*.*"):
+        # Programs that are not installed here are not the matter.
+        text = re.sub(
+            "^ExecStart=.*", "ExecStart=/bin/true", unit.read_text(), flags=re.M
+        )
+        (tmp_path / unit.name).write_text(text)
+    words = ["systemd-analyze", "verify", "--man=no", tmp_path / name]
+    run = subprocess.run(words, capture_output=True, text=True)
+    assert (run.returncode, str(tmp_path) in run.stderr) == (0, False), run.stderr
 
 
 def test_every_file_is_short():
