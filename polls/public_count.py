@@ -133,6 +133,8 @@ def ballots_file(question: Question) -> IO[bytes] | None:
         if not mine:
             return None
         file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
-        file.writelines(pieces(question))
+        # Not writelines(), which looks at the size at the end: all of it would be in memory.
+        for piece in pieces(question):
+            file.write(piece)
     file.seek(0)
     return file

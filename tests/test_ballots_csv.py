@@ -4,6 +4,7 @@ import csv
 import hashlib
 import threading
 import time
+from unittest import mock
 
 import pytest
 from django.db import connection, transaction
@@ -144,6 +145,17 @@ def test_big_files_are_made_one_at_a_time(client, colours, monkeypatch):
     with public_count._turn():
         assert ask_for(client, colours).status_code == 503
     assert ask_for(client, colours).status_code == 200
+
+
+def test_a_big_file_is_on_disk_and_not_in_memory(colours, monkeypatch):
+    monkeypatch.setattr(
+        public_count, "pieces", lambda question: iter([b"x" * 10**6] * 3)
+    )
+    written = []
+    spooled = lambda **_: mock.Mock(write=lambda piece: written.append(len(piece)))
+    monkeypatch.setattr(public_count.tempfile, "SpooledTemporaryFile", spooled)
+    public_count.ballots_file(colours)
+    assert written == [10**6] * 3
 
 
 @pytest.mark.django_db(transaction=True)
