@@ -8,6 +8,7 @@ from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.cache import patch_cache_control
 from django.views.decorators.csrf import csrf_exempt
 
 SENTENCES = {
@@ -36,9 +37,14 @@ def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpRes
     title, usual = SENTENCES[status]
     sentence = sentence or usual
     if request.path.endswith(".json"):
-        return JsonResponse({"error": sentence, "status": status}, status=status)
-    context = {"title": title, "sentence": sentence}
-    return render(None, "polls/error.html", context, status=status)
+        body = {"error": sentence, "status": status}
+        response: HttpResponse = JsonResponse(body, status=status)
+    else:
+        context = {"title": title, "sentence": sentence}
+        response = render(None, "polls/error.html", context, status=status)
+    # A cache on the way would answer an organiser what it was told for a stranger.
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

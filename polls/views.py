@@ -353,8 +353,8 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _shown_or_403(request, question_id)
     if not _streams(request):
         return HttpResponse(status=204)
-    open_to_all = question.shows_results_to(Role.SPECTATOR)
-    role = Role.SPECTATOR if open_to_all else role_of(request, question)
+    # Even where everyone sees them: the organiser may make that stricter while the stream is open.
+    role = role_of(request, question)
     return EventStream(question.pk, role, request.headers.get("Last-Event-ID", ""))
 
 

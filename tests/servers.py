@@ -104,13 +104,21 @@ class Voter:
         return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
 
     def vote(self, choice: str, question: int = 1) -> Answer:
-        fields = {"csrfmiddlewaretoken": self.token, "choice": choice}
+        return self.post(f"/polls/{question}/vote/", choice=choice)
+
+    def post(self, path: str, **fields: str) -> Answer:
+        fields |= {"csrfmiddlewaretoken": self.token}
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return self.request(
-            "POST",
-            f"/polls/{question}/vote/",
-            urllib.parse.urlencode(fields).encode(),
-            **{"Content-Type": "application/x-www-form-urlencoded"},
+            "POST", path, urllib.parse.urlencode(fields).encode(), **kind
         )
+
+    def log_in(self, name: str, password: str) -> "Voter":
+        page = self.get("/accounts/login/").text
+        self.token = re.search(r'value="(\w{64})"', page).group(1)
+        answer = self.post("/accounts/login/", username=name, password=password)
+        assert answer.status == 302, answer.text
+        return self
 
 
 def _rows(cursor: sqlite3.Cursor | psycopg.Cursor) -> list:

@@ -16,6 +16,7 @@ class Stream:
     question: int
     last_event_id: str = ""
     receive_buffer: int = 0
+    cookies: dict[str, str] = field(default_factory=dict)
     text: str = ""
     ended: bool = False
     connection: socket.socket = field(init=False)
@@ -32,6 +33,9 @@ class Stream:
         head = [f"GET /polls/{self.question}/live/ HTTP/1.1", "Host: localhost"]
         if self.last_event_id:
             head.append(f"Last-Event-ID: {self.last_event_id}")
+        if self.cookies:
+            pairs = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
+            head.append(f"Cookie: {pairs}")
         self.connection.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
 
     def _receive(self, seconds: float) -> None:

@@ -1,0 +1,340 @@
+"""Who sees results: every policy, every viewer and every way out of the site, in one table.
+
+pytest -n 0 -s tests/test_policies.py prints it.
+"""
+
+import re
+import threading
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from servers import Voter
+from streams import Stream
+
+from polls import memory
+from polls.models import Choice, Question
+
+# Recognisable wherever they come out: the totals and their percentages.
+RED, BLUE = 4127, 3391
+NUMBERS = [str(RED), str(BLUE), "54.9", "45.1"]
+
+# shown: 200 with the numbers. hidden: 200 without. 403: refused, and without.
+TABLE = """
+policy     state  viewer     page   json  csv   svg   live  wall   ballots receipt ballot list
+always     open   stranger   shown  shown shown shown shown shown  403     hidden  hidden hidden
+always     open   voter      shown  shown shown shown shown shown  403     hidden  hidden hidden
+always     open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+always     closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
+always     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
+always     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
+voted      open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+voted      open   voter      shown  shown shown shown shown shown  403     hidden  hidden hidden
+voted      open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+voted      closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
+voted      closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
+voted      closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
+closed     open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+closed     open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+closed     open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+closed     closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
+closed     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
+closed     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
+organisers open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+organisers open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+organisers open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+organisers closed stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+organisers closed voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
+organisers closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
+"""
+HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
+OUTLETS = {
+    "page": "/polls/{}/results/",
+    "json": "/polls/{}/results.json",
+    "csv": "/polls/{}/results.csv",
+    "svg": "/polls/{}/results.svg",
+    "wall": "/polls/{}/share/",
+    "ballots": "/polls/{}/ballots.csv",
+    "ballot": "/polls/{}/",
+    "list": "/polls/",
+}
+
+MAKE = f"""
+from datetime import timedelta
+from django.contrib.auth.models import User
+from django.utils import timezone
+from polls import memory
+from polls.models import Choice, Question
+User.objects.create_superuser("olga", password="opens")
+opens = timezone.now().replace(microsecond=0) - timedelta(days=1)
+for policy in ("always", "voted", "closed", "organisers"):
+    for state in ("open", "closed"):
+        question = Question.objects.create(question_text=f"{{policy}} {{state}}?", pub_date=opens, results=policy)
+        for text in ("Red", "Blue"):
+            Choice.objects.create(question=question, choice_text=text)
+        print(policy, state, question.pk)
+"""
+COUNT = f"""
+from datetime import timedelta
+from polls.models import Ballot, Choice, Question, spell
+Choice.objects.filter(choice_text="Red").update(votes={RED}, ballots={RED})
+Choice.objects.filter(choice_text="Blue").update(votes={BLUE}, ballots={BLUE})
+for question in Question.objects.filter(question_text__endswith="closed?"):
+    Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date + timedelta(hours=1))
+for ballot in Ballot.objects.all():
+    print(ballot.question_id, spell(ballot.receipt))
+"""
+
+
+def occurs(text: str, words: list[str]) -> list[str]:
+    """Return those that stand there by themselves: a port or a time may hold the same digits."""
+    return [word for word in words if re.search(rf"(?<![\d.]){word}(?!\d)", text)]
+
+
+def stream(viewer: Voter, question: int) -> tuple[int, str]:
+    stream = Stream(viewer.base, question, cookies=viewer.cookies)
+    stream.wait_for("\r\n\r\n")
+    stream.wait_for("elected" if stream.status == 200 else "</html>")
+    return stream.status, stream.text
+
+
+def seen(viewer: Voter, outlet: str, question: int, receipt: str) -> str:
+    """Return what the table has to say of this viewer at this outlet."""
+    numbers = [receipt] if outlet == "ballots" else NUMBERS
+    if outlet == "live":
+        status, text = stream(viewer, question)
+    else:
+        path = OUTLETS.get(outlet, f"/r/{receipt}/").format(question)
+        answer = viewer.get(path)
+        status, text = answer.status, f"{answer.headers}{answer.text}"
+    found = occurs(text, numbers)
+    if status == 200 and outlet in ("csv", "json", "svg", "page", "live", "wall"):
+        assert found in ([], NUMBERS), f"{outlet} shows a part: {found}"
+    if found:
+        return "shown" if status == 200 else f"{status} with {found}"
+    return "hidden" if status == 200 else str(status)
+
+
+@pytest.fixture
+def site(start):
+    return start("uvicorn polls.asgi:application").ready()
+
+
+def test_it_works(site):
+    made = [line.split() for line in site.shell(MAKE).splitlines()]
+    questions = {(policy, state): int(pk) for policy, state, pk in made}
+    viewers = {
+        "stranger": Voter(site.base),
+        "voter": Voter(site.base),
+        "organiser": Voter(site.base).log_in("olga", "opens"),
+    }
+    for pk in questions.values():
+        red = viewers["voter"].open_ballot(pk)[0]
+        assert viewers["voter"].vote(red, pk).status == 302
+    receipts = dict(line.split() for line in site.shell(COUNT).splitlines())
+    cells, wrong, printed = 0, [], [HEAD]
+    for policy, state, viewer, *expected in ROWS:
+        pk = questions[policy, state]
+        told = [seen(viewers[viewer], o, pk, receipts[str(pk)]) for o in HEAD[3:]]
+        printed.append([policy, state, viewer, *told])
+        cells += len(told)
+        for outlet, is_so, should_be in zip(HEAD[3:], told, expected, strict=True):
+            if is_so != should_be:
+                wrong.append(f"{policy} {state} {viewer} {outlet}: {is_so}")
+    for line in printed:
+        print("".join(f"{word:11}" for word in line))
+    print(f"Cells: {cells}. Not as they should be: {len(wrong)}.")
+    assert cells == 4 * 2 * 3 * 10
+    assert not wrong
+
+
+def crowd(site, policy: str, *names: str) -> tuple[int, dict[str, Stream]]:
+    """Ask a new question and open streams of these: stranger, voter, organiser."""
+    question = site.ask()
+    voter, olga = Voter(site.base), Voter(site.base)
+    assert voter.vote(voter.open_ballot(question)[0], question).status == 302
+    with site.database() as run:
+        run("UPDATE polls_question SET results = %s WHERE id = %s", policy, question)
+    if "organiser" in names:
+        olga.log_in("olga", "opens")
+    viewers = {"stranger": Voter(site.base), "voter": voter, "organiser": olga}
+    streams = {
+        name: Stream(site.base, question, cookies=viewers[name].cookies)
+        for name in names
+    }
+    for one in streams.values():
+        one.wait_for('"ballots": 1')
+    return question, streams
+
+
+def change(site, question: int, *sets: str) -> None:
+    """Change policy and totals in one transaction; the new total is the mark of what came after."""
+    with site.database() as run:
+        run("BEGIN")
+        for column in sets:
+            run(f"UPDATE polls_question SET {column} WHERE id = %s", question)
+        total = "UPDATE polls_choice SET votes = %s, moves = moves + 1 WHERE question_id = %s"
+        run(total, BLUE, question)
+        run("COMMIT")
+
+
+@pytest.fixture
+def organised(site):
+    site.shell(MAKE)
+    return site
+
+
+STRICTER = [
+    ("always", "voted", ["stranger"], ["voter", "organiser"]),
+    ("always", "closed", ["stranger", "voter"], ["organiser"]),
+    ("always", "organisers", ["stranger", "voter"], ["organiser"]),
+    ("voted", "closed", ["voter"], ["organiser"]),
+    ("voted", "organisers", ["voter"], ["organiser"]),
+    ("closed", "organisers", [], ["organiser"]),
+]
+
+
+def test_a_stricter_policy_ends_the_streams_of_those_who_may_not_see(organised):
+    for before, after, away, stay in STRICTER:
+        question, streams = crowd(organised, before, *away, *stay)
+        change(organised, question, f"results = '{after}'")
+        for name in away:
+            assert streams[name].read(5).ended
+            assert '{"reason": "hidden"}' in streams[name].text
+            assert not occurs(streams[name].text, [str(BLUE)])
+        for name in stay:
+            streams[name].wait_for(str(BLUE))
+            assert not streams[name].read(0.3).ended
+
+
+def test_a_spectator_who_comes_at_that_moment_sees_nothing_newer(organised):
+    question, streams = crowd(organised, "always", "stranger", "organiser")
+    comers, changed = [], threading.Event()
+
+    def keep_coming():
+        while not changed.is_set() or len(comers) < 40:
+            comers.append(Stream(organised.base, question))
+
+    thread = threading.Thread(target=keep_coming)
+    thread.start()
+    change(organised, question, "results = 'organisers'")
+    changed.set()
+    thread.join()
+    streams["organiser"].wait_for(str(BLUE))
+    for comer in comers:
+        comer.wait_for("\r\n\r\n")
+        comer.wait_for("hidden" if comer.status == 200 else "</html>")
+        assert not occurs(comer.text, [str(BLUE)])
+
+
+def test_a_poll_that_closes_and_hides_at_once_shows_its_end_to_organisers(organised):
+    question, streams = crowd(organised, "always", "stranger", "voter", "organiser")
+    change(organised, question, "results = 'organisers'", "closes_at = pub_date")
+    for name in ("stranger", "voter"):
+        assert streams[name].read(5).ended
+        assert '{"reason": "hidden"}' in streams[name].text
+        assert not occurs(streams[name].text, [str(BLUE)])
+    streams["organiser"].wait_for('{"reason": "closed"}')
+    assert occurs(streams["organiser"].text, [str(BLUE)])
+
+
+# From here on what browsers and caches ask, without a server.
+
+
+@pytest.fixture
+def hidden(colours) -> Question:
+    """A poll that only its voters see, with numbers."""
+    Question.objects.update(results="voted")
+    Choice.objects.filter(choice_text="Red").update(votes=RED, ballots=RED)
+    Choice.objects.filter(choice_text="Blue").update(votes=BLUE, ballots=BLUE)
+    return colours
+
+
+@pytest.fixture
+def voter(client, hidden):
+    red = hidden.choice_set.order_by("id").first()
+    client.post(f"/polls/{hidden.pk}/vote/", {"choice": red.pk})
+    return client
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.svg"])
+def test_a_voters_etag_tells_a_stranger_nothing(voter, hidden, name):
+    path = f"/polls/{hidden.pk}/{name}"
+    match = {"If-None-Match": voter.get(path).headers["ETag"]}
+    assert voter.get(path, headers=match).status_code == 304
+    for headers in (match, {"If-None-Match": "*"}):
+        answer = Client().get(path, headers=headers)
+        assert answer.status_code == 403
+        assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.svg", "results.csv"])
+def test_who_withdraws_sees_no_more(voter, hidden, name):
+    path = f"/polls/{hidden.pk}/{name}"
+    answer = voter.get(path)
+    match = {"If-None-Match": answer.headers.get("ETag", "*")}
+    voter.post(f"/polls/{hidden.pk}/withdraw/")
+    assert voter.get(path, headers=match).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["results/", "results.json", "results.csv", "results.svg", "share/"]
+)
+def test_head_is_answered_as_get_is(voter, hidden, name):
+    path = f"/polls/{hidden.pk}/{name}"
+    for one in (voter, Client()):
+        whole, head = one.get(path), one.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        told = f"{head.headers}" if one is not voter else ""
+        assert not occurs(told, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["results/", "results.json", "results.csv", "results.svg", "share/", ""],
+)
+def test_no_cache_on_the_way_keeps_an_answer(voter, hidden, name):
+    for one in (voter, Client()):
+        answer = one.get(f"/polls/{hidden.pk}/{name}")
+        assert {"private", "no-cache"} <= set(
+            re.split(r",\s*", answer.headers["Cache-Control"])
+        )
+
+
+def test_a_refusal_says_who_sees_them_on_the_page_and_as_json(client, hidden):
+    rule = "Results are shown to those who have voted, and to everyone after the poll has closed."
+    for name in ("results.csv", "results/"):
+        assert rule in client.get(f"/polls/{hidden.pk}/{name}").text
+    answer = client.get(f"/polls/{hidden.pk}/results.json")
+    assert answer.json() == {"error": rule, "status": 403}
+
+
+def test_the_description_for_link_previews_has_no_numbers(client, hidden):
+    page = client.get(f"/polls/{hidden.pk}/results/").text
+    head = page.partition("</head>")[0]
+    assert f"{RED + BLUE} ballots" in head
+    assert not occurs(head, NUMBERS)
+
+
+def test_the_rounds_of_a_ranked_poll_are_hidden_with_the_rest(client, ask):
+    question = ask("Which colour?", "Red", "Blue", "Green")
+    Question.objects.update(kind="ranked", results="closed")
+    question = Question.objects.get()
+    red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
+    for n, ranks in enumerate([[red, blue], [blue, green], [green, red]]):
+        question.cast(f"{n:032}", ranks)
+    page = client.get(f"/polls/{question.pk}/results/")
+    assert "Round 1" not in page.text and "Elected" not in page.text
+    assert "tally" not in page.context and "rounds" not in page.context
+    question.close()
+    # What a visitor without a cookie gets may be a second old.
+    memory.forget()
+    assert "Round 1" in client.get(f"/polls/{question.pk}/results/").text
+
+
+def test_an_account_that_may_not_organise_is_no_organiser(client, hidden):
+    client.force_login(User.objects.create_user("ann"))
+    assert client.get(f"/polls/{hidden.pk}/results.json").status_code == 403
+    staff = User.objects.create_user("stan", is_staff=True)
+    client.force_login(staff)
+    assert client.get(f"/polls/{hidden.pk}/results.json").status_code == 403
