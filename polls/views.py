@@ -117,6 +117,13 @@ def detail(request: HttpRequest, question_id: int) -> HttpResponse:
     return _ballot_page(request, _published_or_404(question_id))
 
 
+def _needs_code(question: Question, voter: str | None) -> bool:
+    """Tell whether to ask for a code: also whose code was made void can type another."""
+    return question.voters == Voters.CODES and not (
+        voter and question.invitation_set.valid(voter_key(question, voter))
+    )
+
+
 def _ballot_page(
     request: HttpRequest,
     question: Question,
@@ -132,7 +139,7 @@ def _ballot_page(
         "own": own,
         "own_choices": [form.choices[pk] for pk in own.choices] if own else [],
         "keeps": what_is_kept(question),
-        "needs_code": question.voters == Voters.CODES and not voter,
+        "needs_code": _needs_code(question, voter),
         "error_message": error_message,
     }
     if not question.is_open:
@@ -208,7 +215,8 @@ def _identify_first(
 def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse:
     """Take an invitation code, from the form or from the link on paper."""
     question = _published_or_404(question_id)
-    if question.voters != Voters.CODES:
+    # Without a code as well, when somebody loads the page again that said that a code was wrong.
+    if question.voters != Voters.CODES or request.method != "POST" and not code:
         return redirect(question)
     if guesses.too_many(request):
         return error_page(request, 429)

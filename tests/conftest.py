@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
-from polls import memory
+from polls import guesses, memory
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -45,6 +45,7 @@ def django_db_modify_db_settings(
 def forgetful() -> None:
     """Each test has a database of its own, which the memory of the worker knows nothing of."""
     memory.forget()
+    guesses._wrong.clear()
 
 
 @pytest.fixture

@@ -1,0 +1,252 @@
+"""Invitation codes: once a code, typed or from the link on paper."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from polls import guesses
+from polls.models import Ballot, Invitation, Question, spell
+from polls.voters import make_codes
+
+UNKNOWN = "That is not a code of this poll. Check each character, and whether it was given for another poll."
+VOID = "This code was made void. Ask the organiser for another one."
+
+
+def by_code(question: Question) -> Question:
+    Question.objects.filter(pk=question.pk).update(voters="codes")
+    question.refresh_from_db()
+    return question
+
+
+@pytest.fixture
+def poll(colours) -> Question:
+    return by_code(colours)
+
+
+@pytest.fixture
+def code(poll) -> str:
+    return make_codes(poll, 1)[0][1]
+
+
+def claim(poll, typed, client=None):
+    client = client or Client()
+    return client, client.post(f"/polls/{poll.pk}/code/", {"code": typed})
+
+
+def vote(client, poll, name="Red"):
+    choice = poll.choice_set.get(choice_text=name).pk
+    return client.post(f"/polls/{poll.pk}/vote/", {"choice": choice})
+
+
+def test_it_works(client, poll, code):
+    """The link on paper, the ballot page, the vote."""
+    page = client.get(f"/polls/{poll.pk}/code/{code}/", follow=True)
+    assert page.redirect_chain == [(f"/polls/{poll.pk}/", 302)]
+    assert page.text.count('type="radio"') == 2
+    assert vote(client, poll).status_code == 302
+    assert Ballot.objects.get().voter == Invitation.objects.get().voter
+
+
+def test_without_a_code_there_is_no_ballot_to_fill_in(client, poll):
+    page = client.get(f"/polls/{poll.pk}/").text
+    assert "Invitation code" in page and 'type="radio"' not in page
+    assert vote(client, poll).context["error_message"] == (
+        "Your vote was not counted. Type your invitation code first."
+    )
+    assert Ballot.objects.count() == 0
+
+
+def mistyped(code):
+    spelled = spell(code)
+    return [
+        code.lower(),
+        spelled,
+        spelled.lower().replace("-", " "),
+        f"  {code}\t",
+        code.replace("0", "O").replace("1", "I"),
+        code.replace("0", "o").replace("1", "l"),
+    ]
+
+
+def test_it_forgives_what_people_mistype(poll, monkeypatch):
+    monkeypatch.setattr("polls.voters.new_code", lambda: "01AB01CD01EF")
+    ((_, code),) = make_codes(poll, 1)
+    for typed in mistyped(code):
+        browser, answer = claim(poll, typed)
+        assert answer.status_code == 302, typed
+        vote(browser, poll)
+    assert Ballot.objects.count() == 1
+
+
+@pytest.mark.parametrize("typed", ["", "x", "0" * 12, "U" * 12, "\x00", "é", "9" * 500])
+def test_it_rejects_a_wrong_code_with_one_sentence(poll, code, typed):
+    browser, page = claim(poll, typed)
+    assert page.context["error_message"] == UNKNOWN
+    assert page.text.count('role="alert"') == 1
+    assert f"code{poll.pk}" not in browser.cookies
+    vote(browser, poll)
+    assert Ballot.objects.count() == 0
+
+
+def test_it_rejects_a_code_of_another_poll(poll, code, ask):
+    other = by_code(ask("Which number?", "One"))
+    for path in (f"/polls/{other.pk}/code/{code}/",):
+        assert Client().get(path).context["error_message"] == UNKNOWN
+    browser, _ = claim(poll, code)
+    # Its cookie, moved by hand to the other poll, is no code there either.
+    browser.cookies[f"code{other.pk}"] = browser.cookies[f"code{poll.pk}"].value
+    vote(browser, other, "One")
+    assert Ballot.objects.count() == 0
+
+
+def test_a_used_code_shows_its_ballot(poll, code):
+    first, _ = claim(poll, code)
+    vote(first, poll)
+    second, _ = claim(poll, code)
+    page = second.get(f"/polls/{poll.pk}/").text
+    assert "You have voted." in page and page.count(" checked") == 1
+    vote(second, poll, "Blue")
+    assert Ballot.objects.count() == 1
+    assert [c.votes for c in poll.choice_set.order_by("id")] == [0, 1]
+
+
+def test_it_rejects_a_void_code(poll, code):
+    browser, _ = claim(poll, code)
+    assert poll.invitation_set.all().void() == 1
+    assert claim(poll, code)[1].context["error_message"] == VOID
+    answer = vote(browser, poll)
+    assert answer.context["error_message"] == (
+        "Your vote was not counted: this invitation code is void."
+    )
+    assert Ballot.objects.count() == 0
+
+
+def test_whose_code_was_made_void_can_type_another(poll, code):
+    browser, _ = claim(poll, code)
+    poll.invitation_set.all().void()
+    ((_, another),) = make_codes(poll, 1)
+    assert "Invitation code" in browser.get(f"/polls/{poll.pk}/").text
+    assert "Invitation code" in vote(browser, poll).text
+    claim(poll, another, browser)
+    assert vote(browser, poll).status_code == 302
+
+
+def test_a_forged_cookie_is_no_code(client, poll, code):
+    client.cookies[f"code{poll.pk}"] = code
+    assert "Invitation code" in client.get(f"/polls/{poll.pk}/").text
+    vote(client, poll)
+    assert Ballot.objects.count() == 0
+
+
+def test_two_codes_in_one_browser_are_two_voters(poll):
+    browser = Client()
+    for _, code in make_codes(poll, 2):
+        claim(poll, code, browser)
+        vote(browser, poll)
+    assert Ballot.objects.count() == 2
+
+
+def test_the_code_is_nowhere_in_the_database(poll, code):
+    browser, _ = claim(poll, code)
+    vote(browser, poll)
+    rows = [*Invitation.objects.values_list(), *Ballot.objects.values_list()]
+    assert code not in repr(rows)
+    assert browser.cookies[f"code{poll.pk}"]["path"] == f"/polls/{poll.pk}/"
+
+
+def test_where_no_code_is_asked_for_the_link_leads_to_the_ballot(client, colours):
+    answer = client.get(f"/polls/{colours.pk}/code/ABC/")
+    assert answer.headers["Location"] == f"/polls/{colours.pk}/"
+
+
+def test_the_address_of_the_form_leads_back_and_is_no_guess(client, poll):
+    """As when somebody loads the page again after a wrong code."""
+    for _ in range(guesses.LIMIT + 1):
+        answer = client.get(f"/polls/{poll.pk}/code/")
+    assert answer.headers["Location"] == f"/polls/{poll.pk}/"
+
+
+def test_the_code_form_requires_the_security_token(poll, code):
+    strict = Client(enforce_csrf_checks=True)
+    assert claim(poll, code, strict)[1].status_code == 403
+
+
+def guess(client, poll, times=1, **headers):
+    for _ in range(times):
+        answer = client.get(f"/polls/{poll.pk}/code/WRONG/", headers=headers)
+    return answer
+
+
+def test_it_limits_wrong_codes(client, poll, code):
+    assert guess(client, poll, guesses.LIMIT).status_code == 200
+    answer = guess(client, poll)
+    assert answer.status_code == 429
+    assert "Wait a minute, then try again." in answer.text
+    # A right one as well: or else the limit would tell right from wrong.
+    assert client.get(f"/polls/{poll.pk}/code/{code}/").status_code == 429
+    assert f"code{poll.pk}" not in client.cookies
+
+
+def test_the_limit_lasts_a_minute(client, poll, monkeypatch):
+    guess(client, poll, guesses.LIMIT)
+    now = guesses.time.monotonic()
+    monkeypatch.setattr(guesses.time, "monotonic", lambda: now + 60)
+    assert guess(client, poll).status_code == 200
+
+
+def test_right_codes_do_not_count(client, poll, code):
+    for _ in range(guesses.LIMIT + 1):
+        answer = client.get(f"/polls/{poll.pk}/code/{code}/")
+    assert answer.status_code == 302
+
+
+def test_others_can_still_vote(poll, code):
+    robot, voter = Client(REMOTE_ADDR="203.0.113.7"), Client(REMOTE_ADDR="203.0.113.8")
+    guess(robot, poll, guesses.LIMIT)
+    assert voter.get(f"/polls/{poll.pk}/code/{code}/").status_code == 302
+    assert robot.get(f"/polls/{poll.pk}/code/{code}/").status_code == 429
+
+
+def test_a_network_of_version_6_is_one_client(poll):
+    for n in range(guesses.LIMIT):
+        guess(Client(REMOTE_ADDR=f"2001:db8::{n:x}"), poll)
+    assert guess(Client(REMOTE_ADDR="2001:db8::ffff"), poll).status_code == 429
+    assert guess(Client(REMOTE_ADDR="2001:db8:0:1::1"), poll).status_code == 200
+
+
+def test_a_stranger_cannot_name_another_address(poll):
+    robot = Client(REMOTE_ADDR="203.0.113.7")
+    for n in range(guesses.LIMIT):
+        guess(robot, poll, **{"X-Forwarded-For": f"198.51.100.{n}"})
+    answer = guess(robot, poll, **{"X-Forwarded-For": "198.51.100.99"})
+    assert answer.status_code == 429
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "::1", ""])
+def test_a_proxy_on_this_machine_can(poll, proxy):
+    nginx = Client(REMOTE_ADDR=proxy)
+    guess(nginx, poll, guesses.LIMIT, **{"X-Forwarded-For": "203.0.113.7"})
+    # The proxy adds at the end; what stands before came from the client.
+    for forged in ("203.0.113.7", "198.51.100.1, 203.0.113.7"):
+        answer = guess(nginx, poll, **{"X-Forwarded-For": forged})
+        assert answer.status_code == 429
+    answer = guess(nginx, poll, **{"X-Forwarded-For": "203.0.113.7, 203.0.113.8"})
+    assert answer.status_code == 200
+
+
+def test_no_address_is_kept(poll):
+    robot = Client(REMOTE_ADDR="203.0.113.7")
+    guess(robot, poll)
+    assert guesses._wrong and "203.0.113" not in repr(guesses._wrong)
+    assert all(re.fullmatch(rb".{32}", k, re.DOTALL) for k in guesses._wrong)
+    assert all(row.made_at <= timezone.now() for row in Invitation.objects.all())
+
+
+def test_more_clients_than_fit_share_one_count(poll, monkeypatch):
+    monkeypatch.setattr(guesses, "MOST_CLIENTS", 3)
+    for n in range(guesses.LIMIT + 3):
+        guess(Client(REMOTE_ADDR=f"203.0.113.{n}"), poll)
+    assert len(guesses._wrong) == 4
+    assert guess(Client(REMOTE_ADDR="198.51.100.1"), poll).status_code == 429
