@@ -6,7 +6,7 @@ from django.core.exceptions import BadRequest
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
-from .models import InvalidBallot, Kind, Question
+from .models import MOST_RANKS, InvalidBallot, Kind, Question
 
 UNKNOWN = "That is not a choice of this poll. Select one of the choices below."
 
@@ -34,7 +34,8 @@ class BallotForm(forms.Form):
     def _sent(self, data: QueryDict) -> list[str]:
         if not self.is_ranked:
             return data.getlist("choice")
-        return [data.get(f"rank{n}", "") for n in range(1, len(self.choices) + 1)]
+        # More ranks than the page has: a choice may have gone since it was loaded, and its rank is not to go unread.
+        return [data.get(f"rank{n}", "") for n in range(1, MOST_RANKS + 1)]
 
     def _known(self, sent: list[str]) -> list[int | None]:
         """Return the ids, with None for a rank that is empty and for what is no choice of the question."""
