@@ -25,7 +25,8 @@ poll_urls = [
 named_polls = [
     path("polls/", include(poll_urls)),
     path("r/", views.find_receipt, name="find_receipt"),
-    path("r/<str:code>/", views.receipt, name="receipt"),
+    # A slash too is something that people type.
+    path("r/<path:code>/", views.receipt, name="receipt"),
 ]
 account_urls = [
     path("login/", LoginView.as_view(template_name="polls/login.html"), name="login"),

@@ -1,0 +1,140 @@
+"""The receipt: whoever has it sees that the ballot is counted, and for what."""
+
+import pytest
+from django.test import Client
+
+from polls import guesses
+from polls.models import Ballot, Question, spell
+
+NONE = "No ballot has this receipt"
+
+
+@pytest.fixture
+def receipt(client, colours) -> str:
+    red = colours.choice_set.get(choice_text="Red")
+    client.get(f"/polls/{colours.pk}/")
+    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    return Ballot.objects.get().receipt
+
+
+def test_it_works(client, colours, receipt):
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    assert f'href="/r/{receipt}/"' in page and spell(receipt) in page
+    answer = Client().get(f"/r/{receipt}/")
+    assert answer.status_code == 200
+    assert "This ballot is counted" in answer.text
+    assert "<li>Red</li>" in answer.text and "Blue" not in answer.text
+
+
+def test_it_shows_a_ranking_in_its_order(client, ask):
+    question = ask("In which order?", "Red", "Blue", "Green")
+    Question.objects.update(kind="ranked")
+    question.refresh_from_db()
+    red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
+    ballot = question.cast("a" * 32, [green, red])
+    page = client.get(f"/r/{ballot.receipt}/").text
+    assert page.index("Green") < page.index("Red") and "Blue" not in page
+
+
+def test_no_one_elses_page_has_it(colours, receipt):
+    page = Client().get(f"/polls/{colours.pk}/results/").text
+    assert receipt not in page and spell(receipt) not in page
+
+
+def test_changing_keeps_it(client, colours, receipt):
+    blue = colours.choice_set.get(choice_text="Blue")
+    client.post(f"/polls/{colours.pk}/vote/", {"choice": blue.pk})
+    assert Ballot.objects.get().receipt == receipt
+    assert "<li>Blue</li>" in client.get(f"/r/{receipt}/").text
+
+
+def gone(receipt: str) -> bool:
+    answer = Client().get(f"/r/{receipt}/")
+    assert answer.status_code == 404
+    assert answer.text.count("<form") == 1
+    assert "Red" not in answer.text and "Which colour" not in answer.text
+    return NONE in answer.text
+
+
+def test_a_withdrawn_ballot_has_none(client, colours, receipt):
+    client.post(f"/polls/{colours.pk}/withdraw/")
+    assert gone(receipt)
+
+
+def test_another_vote_after_it_was_withdrawn_has_a_new_one(client, colours, receipt):
+    client.post(f"/polls/{colours.pk}/withdraw/")
+    red = colours.choice_set.get(choice_text="Red")
+    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    assert Ballot.objects.get().receipt != receipt and gone(receipt)
+
+
+def test_a_deleted_poll_has_none(colours, receipt):
+    Question.objects.all().delete()
+    assert gone(receipt)
+
+
+def test_a_poll_that_gives_none_shows_none(client, colours, receipt):
+    Question.objects.update(receipts=False)
+    page = client.get(f"/polls/{colours.pk}/results/").text
+    assert "Your vote is counted." in page
+    assert receipt not in page and spell(receipt) not in page
+    assert gone(receipt)
+
+
+def test_it_stays_after_the_close(colours, receipt):
+    colours.close()
+    assert "which has closed" in Client().get(f"/r/{receipt}/").text
+
+
+def test_it_forgives_what_people_mistype(client, colours):
+    ballot = Ballot(question=colours, voter="a" * 32, receipt="01AB01CD01EF")
+    ballot.save()
+    for typed in ("01ab01cd01ef", "01AB-01CD-01EF", "OIAB OLCD oIeF", "olabolcdolef"):
+        page = client.get("/r/", {"code": typed}, follow=True)
+        assert page.redirect_chain[-1][0] == "/r/01AB01CD01EF/", typed
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "typed", ["a/b", "/", "..", "../admin/", "?", "%2F", "é", "x" * 3000]
+)
+def test_it_answers_garbage_with_one_sentence(client, db, typed):
+    page = client.get("/r/", {"code": typed}, follow=True)
+    assert page.status_code == 404
+    assert NONE in page.text or "There is no poll or page at this address" in page.text
+
+
+@pytest.mark.parametrize("typed", ["", " ", "- -"])
+def test_nothing_typed_shows_the_form(client, db, typed):
+    page = client.get("/r/", {"code": typed})
+    assert page.status_code == 200 and "Check a receipt" in page.text
+
+
+def test_markup_in_it_is_text(client, db):
+    page = client.get("/r/", {"code": "<script>x"}, follow=True).text
+    assert "<script>X" not in page.upper().replace("&LT;", "")
+
+
+def test_it_limits_wrong_receipts(client, colours, receipt):
+    for _ in range(guesses.LIMIT):
+        assert client.get("/r/WRONG/").status_code == 404
+    answer = client.get(f"/r/{receipt}/")
+    assert answer.status_code == 429
+    assert "Wait a minute, then try again." in answer.text
+    elsewhere = Client(REMOTE_ADDR="203.0.113.9").get(f"/r/{receipt}/")
+    assert elsewhere.status_code == 200
+
+
+def test_right_receipts_do_not_count(client, receipt):
+    for _ in range(guesses.LIMIT + 1):
+        assert client.get(f"/r/{receipt}/").status_code == 200
+
+
+def test_no_cache_and_no_memory_keeps_it(colours, receipt):
+    """It is right again at once when the ballot changes, for a visitor without cookies too."""
+    assert "private" in Client().get(f"/r/{receipt}/").headers["Cache-Control"]
+    assert "<li>Red</li>" in Client().get(f"/r/{receipt}/").text
+    colours.cast(
+        Ballot.objects.get().voter, [colours.choice_set.get(choice_text="Blue").pk]
+    )
+    assert "<li>Blue</li>" in Client().get(f"/r/{receipt}/").text
