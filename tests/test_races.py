@@ -1,12 +1,11 @@
 """Two at once, on a real database, with threads that really race."""
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
 from test_admin import form
+from races import race, sound
 
 from polls.models import Ballot, Choice, NotInvited, NotOpen, Question
 from polls.voters import make_codes, voter_key
@@ -20,31 +19,6 @@ def question(transactional_db):
     for text in ("Red", "Blue", "Green"):
         Choice.objects.create(question=question, choice_text=text)
     return question
-
-
-def race(*runs):
-    """Run all at the same moment, each in a thread with its own connection; return what each returned or raised."""
-    barrier = threading.Barrier(len(runs))
-
-    def runner(run):
-        try:
-            barrier.wait(10)
-            return run()
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(runs)) as threads:
-        return list(threads.map(runner, runs))
-
-
-def sound(question):
-    votes = sum(question.choice_set.values_list("votes", flat=True))
-    assert not list(Choice.objects.miscounted())
-    assert not Ballot.objects.unsound().exists()
-    assert votes == question.ballot_set.count()
-    return votes
 
 
 def test_one_voter_in_eight_tabs_has_one_ballot(question):
