@@ -8,6 +8,7 @@ import datetime
 import enum
 import itertools
 import secrets
+import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -532,13 +533,15 @@ class Question(models.Model):
         does not have, or no longer; then nothing has been written.
         """
         choices = self.valid_choices(choices)
-        for _ in range(10):
+        for attempt in range(1, 21):
             ballot = Ballot(question=self, voter=voter, cast_at=timezone.now())
             if ballot_box.put(ballot, choices):
                 return ballot
             ballot = self._change(voter, choices)
             if ballot:
                 return ballot
+            # Other tabs that cast and withdraw would do so in step with this one.
+            time.sleep(random.uniform(0, 0.005 * attempt))
         raise OperationalError("This ballot was cast and withdrawn all the time.")
 
     def valid_choices(self, choices: Sequence[int]) -> list[int]:
