@@ -10,7 +10,7 @@ from polls.models import Choice, InvalidBallot, Kind, NotChangeable, NotOpen, Qu
 
 # The same examples on every machine and in every run.
 EXAMPLES = settings(
-    max_examples=40,
+    max_examples=25,
     derandomize=True,
     deadline=None,
     # An example is a hundred statements, and the machine may be busy.
@@ -136,7 +136,7 @@ def test_it_counts_what_the_model_counts(kind, may_change):
 def test_a_repair_agrees_with_the_model_too(kind):
     """Whatever the totals were turned into."""
 
-    @settings(EXAMPLES, max_examples=10)
+    @settings(EXAMPLES, max_examples=8)
     @given(actions=LONG, wrong=st.lists(st.integers(0, 99), min_size=5, max_size=5))
     def example(actions, wrong):
         with transaction.atomic():

@@ -10,10 +10,6 @@ from servers import Voter
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")
 
-SERVERS = [
-    "gunicorn polls.wsgi",
-    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
-]
 CODES, BROWSERS = 200, 8
 MAKE = """
 from polls.models import Question
@@ -33,8 +29,8 @@ def try_code(base: str, question: int, code: str, n: int, start: threading.Barri
     return claimed, browser.vote(choices[n % len(choices)], question).status
 
 
-@pytest.mark.parametrize("command", SERVERS)
-def test_200_codes_tried_by_8_browsers_each_make_200_ballots(start, command):
+def test_200_codes_tried_by_8_browsers_each_make_200_ballots(start):
+    command = "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker"
     site = start(command, WEB_CONCURRENCY="3").ready()
     question = site.ask()
     codes = site.shell(MAKE.format(pk=question, codes=CODES)).splitlines()
