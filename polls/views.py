@@ -5,6 +5,7 @@ import hashlib
 
 import segno
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
@@ -131,12 +132,13 @@ def _ballot_page(
     sent: QueryDict | None = None,
 ) -> HttpResponse:
     voter, own = read_voter(request, question), _own_ballot(request, question)
-    chosen = own.choices if own else read_draft(request)
-    form = BallotForm(question, sent, chosen)
+    draft = read_draft(request)
+    form = BallotForm(question, sent, draft or (own.choices if own else []))
     context = {
         "question": question,
         "form": form,
         "own": own,
+        "draft": draft,
         "own_choices": [form.choices[pk] for pk in own.choices] if own else [],
         "keeps": what_is_kept(question),
         "needs_code": _needs_code(question, voter),
@@ -243,6 +245,7 @@ def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
         return _not_counted(request, question_id, sentence)
     if not withdrawn:
         return _not_counted(request, question_id, "You have no vote on this poll.")
+    messages.success(request, "Your vote was withdrawn. It is not counted any more.")
     return redirect(question)
 
 

@@ -209,19 +209,24 @@ class Site:
                 connection.execute(sql.replace("%s", "?"), values)
             )
 
-    def ask(self, text: str = "Which colour?", *choices: str) -> int:
-        """Ask a new question and return its id."""
+    def ask(
+        self, text: str = "Which colour?", *choices: str, **promises: object
+    ) -> int:
+        """Ask a new question, with these columns set, and return its id."""
         now = datetime.datetime.now(datetime.UTC).isoformat(" ")
+        columns = {"question_text": text, "pub_date": now, "voter_salt": "salt"}
+        columns |= promises
+        places = ", ".join(["%s"] * len(columns))
         question = (
-            "INSERT INTO polls_question (question_text, pub_date, voter_salt)"
-            " VALUES (%s, %s, 'salt') RETURNING id"
+            f"INSERT INTO polls_question ({', '.join(columns)})"
+            f" VALUES ({places}) RETURNING id"
         )
         choice = (
             "INSERT INTO polls_choice (question_id, choice_text, votes, moves)"
             " VALUES (%s, %s, 0, 0)"
         )
         with self.database() as run:
-            pk = run(question, text, now)[0][0]
+            pk = run(question, *columns.values())[0][0]
             for choice_text in choices or ("Red", "Blue"):
                 run(choice, pk, choice_text)
         return pk

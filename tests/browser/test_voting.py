@@ -88,9 +88,123 @@ def test_markup_is_shown_not_run(page, site):
     expect(page.get_by_label("<b>Red</b>")).to_be_visible()
 
 
+def test_several_are_counted_as_the_rule_says(page, site):
+    question = site.ask(
+        "Which?", "Red", "Blue", "Green", kind="several", min_choices=2, max_choices=2
+    )
+    vote(page, question, "Blue")
+    expect(page.get_by_role("alert")).to_have_text("Select at least 2 choices.")
+    expect(page.get_by_role("group")).to_contain_text("Select 2 choices.")
+    expect(page.get_by_label("Blue")).to_be_checked()
+    page.get_by_label("Green").check()
+    page.get_by_role("button", name="Vote").click()
+    expect(page.get_by_role("row", name="Your vote")).to_have_count(2)
+    assert site.counts(question) == (2, 1)
+
+
+def test_a_vote_can_be_withdrawn(page, site):
+    question = site.ask()
+    vote(page, question, "Red")
+    page.get_by_role("link", name="Change your vote").click()
+    page.get_by_role("button", name="Withdraw your vote").click()
+    expect(page.get_by_role("status")).to_contain_text("Your vote was withdrawn.")
+    expect(page.get_by_label("Red")).not_to_be_checked()
+    page.reload()
+    expect(page.get_by_role("status")).to_have_count(0)
+    assert site.counts(question) == (0, 0)
+
+
+def test_a_final_vote_is_shown_without_a_form(page, site):
+    question = site.ask(may_change=False)
+    vote(page, question, "Red")
+    page.get_by_role("link", name="Your vote").click()
+    expect(page.get_by_text("votes on this poll are final")).to_be_visible()
+    expect(page.get_by_role("listitem")).to_have_text("Red")
+    expect(page.get_by_role("button")).to_have_count(0)
+
+
+def test_a_code_is_typed_once(page, site):
+    question = site.ask(voters="codes")
+    code = site.shell(
+        "from polls.models import Question\nfrom polls.voters import make_codes\n"
+        f"print(make_codes(Question.objects.get(pk={question}), 1)[0][1])"
+    )
+    page.goto(f"/polls/{question}/")
+    page.get_by_label("Invitation code").fill("WRONG")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("alert")).to_contain_text("That is not a code of this poll")
+    expect(page.get_by_label("Invitation code")).to_have_value("WRONG")
+    page.get_by_label("Invitation code").fill(f"{code[:4]}-{code[4:]}".lower())
+    page.get_by_role("button", name="Continue").click()
+    vote(page, question, "Red")
+    expect(page.get_by_role("row", name="Red")).to_contain_text("Your vote")
+
+
+def log_in(page: Page, password: str = "a good password") -> None:
+    page.get_by_label("User name").fill("ann")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_logging_in_keeps_the_choice(page, site):
+    question = site.ask(voters="accounts")
+    site.shell(
+        "from django.contrib.auth.models import User\n"
+        "User.objects.create_user('ann', password='a good password')"
+    )
+    page.goto(f"/polls/{question}/")
+    expect(page.get_by_text("You will be asked to log in")).to_be_visible()
+    vote(page, question, "Blue")
+    log_in(page, "a bad password")
+    expect(page.get_by_role("alert")).to_contain_text("do not match an account")
+    log_in(page)
+    expect(page.get_by_text("Signed in as ann.")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("not counted yet")
+    expect(page.get_by_label("Blue")).to_be_checked()
+    page.get_by_role("button", name="Vote").click()
+    expect(page.get_by_role("row", name="Blue")).to_contain_text("Your vote")
+    page.goto(f"/polls/{question}/")
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(f"{site.base}/polls/{question}/")
+    expect(page.get_by_label("Blue")).not_to_be_checked()
+
+
+def test_a_receipt_is_found_by_typing(page, site):
+    question = site.ask()
+    vote(page, question, "Blue")
+    receipt = page.locator(".counted a").text_content()
+    page.get_by_role("link", name="Check a receipt").click()
+    page.get_by_label("Receipt").fill(receipt.lower())
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("heading")).to_have_text("This ballot is counted")
+    expect(page.get_by_role("listitem")).to_have_text("Blue")
+
+
+LONG = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 3
+
+
+@pytest.mark.parametrize(
+    "promises",
+    [
+        {"kind": "ranked"},
+        {"kind": "several"},
+        {"voters": "codes"},
+        {"voters": "accounts"},
+        {"results": "organisers"},
+    ],
+    ids=lambda promises: "-".join(promises.values()),
+)
+def test_every_page_fits_a_phone(phone, site, promises):
+    question = site.ask("Which?", LONG, "Blue", **promises)
+    pages = [f"/polls/{question}/{name}" for name in ("", "results/", "share/")]
+    for path in [*pages, "/accounts/login/", "/r/", f"/r/{LONG}/"]:
+        phone.goto(path)
+        width = phone.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, path
+
+
 def test_it_fits_a_phone(phone, site):
-    words = ["Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 3, "Blue"]
-    question = site.ask("What a " + "long" * 40 + " word?", *words)
+    question = site.ask("What a " + "long" * 40 + " word?", LONG, "Blue")
     for path in ("/polls/", f"/polls/{question}/", f"/polls/{question}/results/"):
         phone.goto(path)
         width = phone.evaluate("document.documentElement.scrollWidth")
