@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,56 @@ def test_it_rejects_a_scheduled_question(client, ask):
     question = ask("Secret?", "Yes", opens=1)
     for name in ("results/", "results.json", "results.csv"):
         assert client.get(f"/polls/{question.pk}/{name}").status_code == 404
+
+
+@pytest.fixture
+def drinks(ask):
+    question = ask("What?", "Tea", "Coffee", "Water", closes=1)
+    question.kind = "ranked"
+    question.save()
+    return question
+
+
+def rank(question, *rankings):
+    for n, ranking in enumerate(rankings):
+        choices = dict(question.choice_set.values_list("choice_text", "pk"))
+        question.cast(f"{n:032}", [choices[text] for text in ranking])
+
+
+def test_it_says_who_would_be_elected_and_who_is(client, drinks):
+    path = f"/polls/{drinks.pk}/results/"
+    assert client.get(path).context["outcome"] == ""
+    rank(drinks, ["Tea"], ["Tea"], ["Coffee"], ["Coffee"], ["Water", "Coffee"])
+    page = client.get(path).text
+    assert "Coffee would be elected now, with 3 of 5 ballots in round 2." in page
+    drinks.close()
+    assert "Elected: Coffee, with 3 of 5 ballots in round 2." in client.get(path).text
+
+
+def test_it_says_that_nobody_was_elected_without_ballots(client, drinks):
+    drinks.close()
+    page = client.get(f"/polls/{drinks.pk}/results/").text
+    assert "No choice is elected: there are no ballots." in page
+
+
+def test_it_shows_the_rounds_with_what_is_out_and_exhausted(client, drinks):
+    rank(drinks, ["Tea"], ["Tea"], ["Coffee"], ["Coffee", "Tea"], ["Water"])
+    page = client.get(f"/polls/{drinks.pk}/results/").text
+    rounds = page[page.index("data-rounds") :]
+    assert "<td>2</td><td>2</td><td>3</td>" in re.sub(r">\s+<", "><", rounds)
+    assert "<td>1</td><td>out</td><td>out</td>" in re.sub(r">\s+<", "><", rounds)
+    assert "<td>0</td><td>1</td><td>2</td>" in re.sub(r">\s+<", "><", rounds)
+
+
+def test_it_marks_the_ranks_of_the_voter(client, drinks):
+    tea, coffee, _ = drinks.choice_set.order_by("id")
+    client.get(f"/polls/{drinks.pk}/")
+    ranks = {"rank1": coffee.pk, "rank2": tea.pk}
+    client.post(f"/polls/{drinks.pk}/vote/", ranks)
+    page = client.get(f"/polls/{drinks.pk}/results/").text
+    assert page.index("Tea</span>") < page.index("Your choice 2</strong>")
+    assert page.index("Coffee</span>") < page.index("Your choice 1</strong>")
+    assert page.count("Your choice") == 2
 
 
 def test_json_is_the_tally(client, counted):

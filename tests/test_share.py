@@ -48,6 +48,53 @@ def test_the_picture_says_all_that_it_shows(client, colours):
     assert widths == ["100.0%", "0.0%"]
 
 
+@pytest.fixture
+def drinks(ask):
+    question = ask("What?", "Tea", "Coffee", "Water")
+    question.kind = "ranked"
+    question.save()
+    tea, coffee, water = [c.pk for c in question.choice_set.order_by("id")]
+    rankings = [[tea], [tea], [coffee], [coffee], [water, coffee]]
+    for n, ranking in enumerate(rankings):
+        question.cast(f"{n:032}", ranking)
+    return question
+
+
+def test_the_picture_of_a_ranked_poll_has_its_rounds(client, drinks):
+    answer = client.get(f"/polls/{drinks.pk}/results.svg")
+    picture = ElementTree.fromstring(answer.content)
+    words = picture.find(f"{SVG}desc").text
+    assert words.startswith("5 ballots, open. Coffee would be elected now, with 3 of 5")
+    assert words.endswith("Tea: 2, 2. Coffee: 2, 3. Water: 1 and out.")
+    bars = [
+        r.get("width") for r in picture.iter(f"{SVG}rect") if r.get("class") == "bar"
+    ]
+    assert bars == ["40.0%", "40.0%", "40.0%", "60.0%", "20.0%"]
+
+
+def test_the_picture_of_many_rounds_keeps_room_for_numbers(client, ask):
+    question = ask("Which?", *map(str, range(20)))
+    question.kind = "ranked"
+    question.save()
+    for n, choice in enumerate(question.choice_set.order_by("id")):
+        question.cast(f"{n:032}", [choice.pk])
+    answer = client.get(f"/polls/{question.pk}/results.svg")
+    picture = ElementTree.fromstring(answer.content)
+    assert int(picture.get("width")) >= 60 * 19
+    ends = [
+        int(bar.get("x")) + int(bar.get("width"))
+        for bar in picture.findall(f"{SVG}svg")
+    ]
+    assert max(ends) <= int(picture.get("width"))
+
+
+def test_the_wall_has_the_elected_and_no_rounds(client, drinks):
+    page = client.get(f"/polls/{drinks.pk}/share/").text
+    assert "Coffee would be elected now" in page
+    assert "First preferences" in page
+    assert "data-rounds" not in page and "<img" not in page
+
+
 def test_the_picture_is_answered_304_until_something_changes(client, colours):
     path = f"/polls/{colours.pk}/results.svg"
     etag = client.get(path).headers["ETag"]

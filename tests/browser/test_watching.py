@@ -1,7 +1,9 @@
 """People watch the results while others vote, in Chromium."""
 
 import os
+import re
 import signal
+import urllib.parse
 
 import pytest
 from playwright.sync_api import expect
@@ -80,6 +82,44 @@ def test_a_poll_that_closes_under_its_viewers_says_so(watcher, site):
     expect(watcher.get_by_role("link", name="Vote")).to_have_count(0)
 
 
+def rank(site, question, *texts):
+    """Vote with a ranking on a question with the choices Tea, Coffee and Water."""
+    choices = ["Tea", "Coffee", "Water"]
+    voter = Voter(site.base)
+    page = voter.get(f"/polls/{question}/").text
+    voter.token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page).group(1)
+    ids = re.findall(r'<option value="(\d+)"', page)
+    ranks = {f"rank{n}": ids[choices.index(t)] for n, t in enumerate(texts, 1)}
+    fields = urllib.parse.urlencode({"csrfmiddlewaretoken": voter.token, **ranks})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    path = f"/polls/{question}/vote/"
+    assert voter.request("POST", path, fields.encode(), **form).status == 302
+
+
+def test_rounds_move(watcher, site):
+    """One round, then two with another one ahead; and the picture follows."""
+    question = site.ask("What?", "Tea", "Coffee", "Water", kind="ranked")
+    rank(site, question, "Tea")
+    watcher.goto(f"/polls/{question}/results/")
+    now = watcher.locator("[data-outcome]")
+    expect(now).to_have_text("Tea would be elected now, with 1 of 1 ballot in round 1.")
+    drawn = watcher.locator("img").get_attribute("src")
+    rank(site, question, "Coffee")
+    rank(site, question, "Water", "Coffee")
+    words = "Coffee would be elected now, with 2 of 3 ballots in round 2."
+    expect(now).to_have_text(words, timeout=8000)
+    rounds = watcher.get_by_role("region", name="Rounds").get_by_role("row")
+    expect(rounds).to_have_text(
+        ["ChoiceRound 1Round 2", "Tea11", "Coffee Ahead12", "Water1out", "Exhausted00"]
+    )
+    watcher.locator("img").scroll_into_view_if_needed()
+    expect(watcher.locator("img")).not_to_have_attribute("src", drawn, timeout=8000)
+    shown = watcher.locator("img").evaluate("picture => picture.naturalWidth")
+    assert shown == 480
+    watcher.reload()
+    expect(now).to_have_text(words)
+
+
 def test_without_javascript_there_is_a_refresh_link(reader, site):
     question = site.ask()
     reader.goto(f"/polls/{question}/results/")
@@ -146,6 +186,14 @@ def test_the_wall_moves_and_fills_the_screen(watcher, site):
     expect(watcher.locator(":root:fullscreen")).to_have_count(1)
     watcher.keyboard.press("f")
     expect(watcher.locator(":root:fullscreen")).to_have_count(0)
+
+
+def test_the_wall_moves_for_a_ranked_poll(watcher, site):
+    question = site.ask("What?", "Tea", "Coffee", "Water", kind="ranked")
+    watcher.goto(f"/polls/{question}/share/")
+    rank(site, question, "Water", "Tea")
+    now = watcher.get_by_text("Water would be elected now, with 1 of 1 ballot")
+    expect(now).to_be_visible(timeout=8000)
 
 
 def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):

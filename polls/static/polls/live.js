@@ -7,6 +7,7 @@ const announcer = page.querySelector("[data-announcer]");
 const FIRST_WAIT = 2000;
 const LONGEST_WAIT = 30000;
 const ANNOUNCE_EVERY = 5000;
+const DRAW_EVERY = 5000;
 const SILENCE = 40000;
 
 let version = Number(page.dataset.version);
@@ -67,7 +68,59 @@ function show(tally) {
     row.querySelector("[data-percent]").textContent = `${choice.percent.toFixed(1)}%`;
     row.querySelector("meter").value = choice.percent;
   }
+  if (tally.rounds.length) showRounds(tally);
   if (moved) announce(tally);
+  if (moved) draw();
+}
+
+// The same words as in views.py.
+function outcome({ rounds, elected, choices }) {
+  const n = choices.findIndex((choice) => choice.id === elected);
+  if (n < 0) return "";
+  const { votes } = rounds.at(-1);
+  const inPlay = votes.reduce((sum, one) => sum + (one ?? 0), 0);
+  return `${choices[n].text} would be elected now, with ${votes[n]} of ${count(inPlay, "ballot")} in round ${rounds.length}.`;
+}
+
+function cell(name, text, scope) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (scope) made.scope = scope;
+  return made;
+}
+
+function roundsRow(text, numbers, isAhead) {
+  const row = document.createElement("tr");
+  const head = cell("th", text, "row");
+  if (isAhead) {
+    row.className = "elected";
+    head.append(" ", cell("strong", "Ahead"));
+    head.lastChild.className = "mark";
+  }
+  row.append(head, ...numbers.map((number) => cell("td", number ?? "out")));
+  return row;
+}
+
+// There may be more rounds than before, or fewer: the table is made anew.
+function showRounds({ rounds, elected, choices }) {
+  page.querySelector("[data-outcome]").textContent = outcome({ rounds, elected, choices });
+  const table = page.querySelector("[data-rounds]");
+  if (!table) return;
+  const heads = table.tHead.rows[0];
+  heads.replaceChildren(heads.cells[0], ...rounds.map((_, n) => cell("th", `Round ${n + 1}`, "col")));
+  table.tBodies[0].replaceChildren(
+    ...choices.map(({ id, text }, n) => roundsRow(text, rounds.map(({ votes }) => votes[n]), id === elected)),
+    roundsRow("Exhausted", rounds.map(({ exhausted }) => exhausted), false));
+}
+
+// The server draws the picture: not for each ballot, and not for everybody in the same moment.
+const picture = page.querySelector("[data-picture]");
+let drawing = null;
+function draw() {
+  if (picture) drawing ??= setTimeout(() => {
+    drawing = null;
+    picture.src = `${picture.dataset.picture}?${version}`;
+  }, jitter(DRAW_EVERY));
 }
 
 // A screen reader hears the newest state, at most every few seconds.
@@ -78,7 +131,8 @@ function announce(tally) {
   announcing ??= setTimeout(() => {
     announcing = null;
     announcer.textContent = [count(news.ballots, "ballot")]
-      .concat(news.choices.map((choice) => `${choice.text}: ${choice.votes}`)).join(", ");
+      .concat(news.choices.map((choice) => `${choice.text}: ${choice.votes}`))
+      .concat(outcome(news) || []).join(", ");
   }, ANNOUNCE_EVERY);
 }
 
