@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from polls.models import Question
+
 
 @pytest.fixture
 def counted(colours):
@@ -103,6 +105,14 @@ def test_it_marks_the_ranks_of_the_voter(client, drinks):
     assert page.index("Tea</span>") < page.index("Your choice 2</strong>")
     assert page.index("Coffee</span>") < page.index("Your choice 1</strong>")
     assert page.count("Your choice") == 2
+
+
+def test_hidden_results_show_the_number_of_ballots_alone(client, counted):
+    Question.objects.update(results="organisers")
+    for name in ("results/", "share/"):
+        page = client.get(f"/polls/{counted.pk}/{name}").text
+        assert "3 ballots" in page and "Only the organisers see" in page
+        assert "Red" not in page and "66.7" not in page and "live.js" not in page
 
 
 def test_json_is_the_tally(client, counted):

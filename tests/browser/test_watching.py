@@ -120,6 +120,19 @@ def test_rounds_move(watcher, site):
     expect(now).to_have_text(words)
 
 
+def test_results_that_become_hidden_go_away(watcher, site):
+    """And a viewer who came for them is not left with the last numbers."""
+    question = site.ask()
+    vote(site, question)
+    watcher.goto(f"/polls/{question}/results/")
+    expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+    with site.database() as run:
+        run("UPDATE polls_question SET results = 'organisers'")
+    expect(watcher.get_by_text("Only the organisers see")).to_be_visible(timeout=15000)
+    expect(watcher.get_by_text("100.0%")).to_have_count(0)
+    expect(watcher.get_by_text("1 ballot")).to_be_visible()
+
+
 def test_without_javascript_there_is_a_refresh_link(reader, site):
     question = site.ask()
     reader.goto(f"/polls/{question}/results/")
@@ -194,6 +207,12 @@ def test_the_wall_moves_for_a_ranked_poll(watcher, site):
     rank(site, question, "Water", "Tea")
     now = watcher.get_by_text("Water would be elected now, with 1 of 1 ballot")
     expect(now).to_be_visible(timeout=8000)
+
+
+def test_a_wall_with_nothing_to_move_has_no_dead_button(reader, site):
+    reader.goto(f"/polls/{site.ask()}/share/")
+    expect(reader.get_by_text("0 ballots")).to_be_visible()
+    expect(reader.get_by_role("button")).to_have_count(0)
 
 
 def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):

@@ -37,7 +37,8 @@ function renew(reason) {
   } catch {
     return;
   }
-  setTimeout(() => location.reload(), 3000 * Math.random());
+  // A server may hold a page for a second.
+  setTimeout(() => location.reload(), 1000 + 3000 * Math.random());
 }
 
 function end(words) {
@@ -157,7 +158,8 @@ function listen() {
   source.addEventListener("end", (event) => {
     const { reason } = JSON.parse(event.data);
     end(reason === "closed" ? "closed" : "no longer shown");
-    if (reason === "closed") renew("closed");
+    // A page that shows what it must not any more goes too.
+    if (reason !== "gone") renew(reason);
   });
   source.onerror = () => {
     // The browser comes back by itself, unless the server does not stream (204) or is away behind a proxy.
@@ -177,6 +179,7 @@ async function poll() {
     });
     const tally = answer.status === 200 ? await answer.json() : null;
     if (mine !== turn) return;
+    if (answer.status === 403) renew("hidden");
     if (answer.status === 403 || answer.status === 404) return end("no longer shown");
     if (!tally && answer.status !== 304) throw new Error(answer.status);
     say("live");
