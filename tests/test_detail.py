@@ -47,6 +47,9 @@ def test_it_shows_the_choice_made(client, colours):
 def test_it_handles_a_question_without_choices(client, ask):
     question = ask("Anything?")
     assert "no choices yet" in client.get(f"/polls/{question.pk}/").text
+    Question.objects.update(kind="ranked")
+    page = client.get(f"/polls/{question.pk}/").text
+    assert "no choices yet" in page and "rank.js" not in page
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,8 @@ def test_it_takes_no_more_than_the_ballot_does(typist, site):
     typist.get_by_role("button", name="Tea").click()
     typist.get_by_role("button", name="Coffee").click()
     expect(typist.get_by_role("button", name="Water")).to_be_disabled()
-    expect(
-        typist.get_by_text("as many as a ballot takes", exact=False).first
-    ).to_be_visible()
+    hint = "A ballot takes no more. Remove one to rank another."
+    expect(typist.get_by_text(hint, exact=True)).to_be_visible()
     typist.get_by_role("button", name="Tea: remove").click()
     expect(typist.get_by_role("button", name="Water")).to_be_enabled()
 
@@ -155,3 +154,39 @@ def test_it_fits_a_phone(tapper, site, number):
     for button in tapper.get_by_role("list").get_by_role("button").all():
         box = button.bounding_box()
         assert min(box["width"], box["height"]) >= 44, "too small for a thumb"
+
+
+@pytest.mark.parametrize(
+    "promises", [{"voters": "codes"}, {"closes_at": "2020-01-01 00:00:00+00:00"}]
+)
+def test_it_is_silent_where_there_is_nothing_to_rank(typist, site, promises):
+    """What the browser complains about fails a test."""
+    promises |= {"pub_date": "2019-01-01 00:00:00+00:00"}
+    open_ranking(typist, site, **promises)
+    expect(typist.get_by_role("heading")).to_have_text("What to drink?")
+
+
+def test_one_choice_is_enough(typist, site):
+    question = site.ask("What to drink?", "Tea", kind="ranked")
+    typist.goto(f"/polls/{question}/")
+    typist.get_by_role("button", name="Tea").click()
+    expect(typist.get_by_text("All are ranked.", exact=True)).to_be_visible()
+    expect(typist.get_by_role("button", name="Tea: remove")).to_be_focused()
+    vote(typist)
+    assert counted(site) == ["Tea"]
+
+
+def test_many_rounds_scroll_in_a_box_of_their_own(tapper, site):
+    question = site.ask("Which?", *[f"Boat {n}" for n in range(12)], kind="ranked")
+    site.shell(
+        f"from polls.models import Question\nboats = Question.objects.get(pk={question})\n"
+        "ids = list(boats.choice_set.values_list('pk', flat=True))\n"
+        "for n, pk in enumerate(ids): boats.cast(f'{n:032}', [pk])"
+    )
+    tapper.goto(f"/polls/{question}/results/")
+    box = tapper.get_by_role("region", name="Rounds")
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert tapper.evaluate("document.documentElement.scrollWidth") <= 360
+    box.evaluate("box => box.scrollBy(900, 0)")
+    name = box.get_by_role("rowheader", name="Boat 3").bounding_box()
+    assert 0 <= name["x"] < 40, "the names stay in sight"

@@ -49,7 +49,7 @@ function unrankedRow(id) {
 function hintNow() {
   if (!ranked.length) return "Tap your first choice, then the next ones in your order.";
   if (ranked.length === texts.size) return "All are ranked.";
-  if (ranked.length === selects.length) return `These are ${ranked.length}, as many as a ballot takes. Remove one to rank another.`;
+  if (ranked.length === selects.length) return "A ballot takes no more. Remove one to rank another.";
   return `Tap what comes next: rank ${ranked.length + 1}.`;
 }
 
