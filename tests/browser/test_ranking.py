@@ -143,6 +143,19 @@ def test_too_few_are_refused_and_kept(typist, site):
     expect(rows).to_contain_text(["Water"])
 
 
+def test_what_comes_next_stays_under_the_thumb(tapper, site):
+    question = site.ask("Which?", *[f"Boat {n}" for n in range(20)], kind="ranked")
+    tapper.goto(f"/polls/{question}/")
+    following = tapper.get_by_role("button", name="Boat 16")
+    following.scroll_into_view_if_needed()
+    before = following.bounding_box()["y"]
+    tapper.get_by_role("button", name="Boat 15").tap()
+    expect(
+        tapper.get_by_text("Tap what comes next", exact=False).first
+    ).to_be_in_viewport()
+    assert abs(following.bounding_box()["y"] - before) < 20
+
+
 @pytest.mark.parametrize("number", [3, 20])
 def test_it_fits_a_phone(tapper, site, number):
     words = ["Donaudampfschifffahrtsgesellschaftskapitän" * 2] * number

@@ -24,7 +24,7 @@ function tool(symbol, label, disabled, act) {
 
 const order = labelled(element("ol", { className: "ranking" }), "Your ranking");
 const rest = labelled(element("ul", { className: "ranking" }), "Not ranked");
-const hint = element("p", { className: "state" });
+const hint = element("p", { className: "state hint" });
 // An <output> is read out when it changes.
 const note = element("output", { className: "unseen" });
 box.before(order, hint, rest, note);
