@@ -13,13 +13,14 @@ All of it stays on 127.0.0.1 and ends by itself.
 
 import argparse
 import asyncio
+import json
 import multiprocessing
 import os
 import resource
-import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -122,14 +123,46 @@ def threads(pids: list[int]) -> int:
 def vote_each_second(site: Site, question: int, votes: int) -> dict[int, float]:
     """Return when each version was accepted: one vote of a new voter is one version."""
     accepted = {}
+    page = Voter(site.base).get(f"/polls/{question}/results.json")
+    version = json.loads(page.text)["version"]
     voters = [Voter(site.base) for _ in range(votes)]
     choices = [voter.open_ballot(question) for voter in voters]
     for n, voter in enumerate(voters):
         began = time.monotonic()
         assert voter.vote(choices[n][n % 2], question).status == 302
-        accepted[n + 1] = time.monotonic()
+        accepted[version + n + 1] = time.monotonic()
         time.sleep(max(0, began + 1 - time.monotonic()))
     return accepted
+
+
+@dataclass
+class Votes:
+    """When each version was accepted, and what sending it to the viewers cost."""
+
+    accepted: dict[int, float]
+    cpu: float
+    seconds: float
+
+    def delays(self, seen: list[tuple[int, float]]) -> list[float]:
+        """Return the seconds from accepted vote to event, sorted."""
+        return sorted(at - self.accepted[v] for v, at in seen if v in self.accepted)
+
+    def newest(self, seen: list[tuple[int, float]]) -> int:
+        """Return how many events were the newest tally: one a viewer."""
+        return sum(version == max(self.accepted) for version, _ in seen)
+
+
+def vote_for_viewers(site: Site, question: int, votes: int) -> Votes:
+    pids = site.workers()
+    cpu, began = cpu_seconds(pids), time.monotonic()
+    accepted = vote_each_second(site, question, votes)
+    time.sleep(1)
+    return Votes(accepted, cpu_seconds(pids) - cpu, time.monotonic() - began)
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """Return it of sorted values; 0 if there are none."""
+    return values[int(len(values) * percent / 100)] if values else 0.0
 
 
 def main() -> None:
@@ -165,29 +198,25 @@ def measure(site: Site, options: argparse.Namespace) -> None:
     viewers = options.viewers + options.deaf
     print(f"{viewers} viewers, {options.workers} worker(s), threads {threads(pids)}")
     print(f"memory a viewer: {(memory_kb(pids) - before) / viewers:.1f} kB")
-    cpu, began = cpu_seconds(pids), time.monotonic()
-    accepted = vote_each_second(site, question, options.votes)
-    time.sleep(1)
-    cpu, seconds = cpu_seconds(pids) - cpu, time.monotonic() - began
+    votes = vote_for_viewers(site, question, options.votes)
     if options.deaf:
         print(
             f"memory a viewer after {options.votes} votes: {(memory_kb(pids) - before) / viewers:.1f} kB"
         )
     # The processes that never read are left open: the server has to stop with them.
-    seen = stop_clients(clients)
-    delays = sorted(
-        at - accepted[version] for version, at in seen if version in accepted
-    )
-    newest = sum(version == options.votes for version, _ in seen)
+    report(votes, stop_clients(clients), options.viewers)
+
+
+def report(votes: Votes, seen: list[tuple[int, float]], viewers: int) -> None:
+    newest, delays = votes.newest(seen), votes.delays(seen)
+    print(f"events received: {len(seen)}; newest tally reached {newest} of {viewers}")
     print(
-        f"events received: {len(seen)}; newest tally reached {newest} of {options.viewers}"
+        f"accepted vote to event: p50 {percentile(delays, 50) * 1e3:.0f} ms, "
+        f"p99 {percentile(delays, 99) * 1e3:.0f} ms, worst {delays[-1] * 1e3:.0f} ms"
     )
+    cpu = votes.cpu
     print(
-        f"accepted vote to event: p50 {statistics.median(delays) * 1e3:.0f} ms, "
-        f"p99 {delays[int(len(delays) * 0.99)] * 1e3:.0f} ms, worst {delays[-1] * 1e3:.0f} ms"
-    )
-    print(
-        f"CPU an event: {cpu / max(1, len(seen)) * 1e6:.1f} us; {100 * cpu / seconds:.0f}% of a core"
+        f"CPU an event: {cpu / max(1, len(seen)) * 1e6:.1f} us; {100 * cpu / votes.seconds:.0f}% of a core"
     )
 
 
