@@ -39,6 +39,8 @@ class Target:
     server: str
     database: str
     site: Site
+    # It has the slow page, and is loaded with nothing else.
+    slow: bool = False
     questions: list[int] = field(default_factory=list)
     # Votes that were answered with 302, and ballots that the database has since.
     accepted: int = 0
@@ -193,7 +195,8 @@ def live(target: Target, seconds: int) -> Run:
     return Run(len(seen), rate, p50, p99, each, problem)
 
 
-EVERYWHERE = ("sqlite", "postgresql")
+EVERYWHERE = "sqlite", "postgresql"
+NO_STREAMS = "sync", "gthread", "stock-sync", "stock-uvicorn-worker"
 
 
 @dataclass(frozen=True)
@@ -202,14 +205,14 @@ class Case:
     load: Callable[[Target, int], Run]
     unit: str = "requests"
     databases: tuple[str, ...] = EVERYWHERE
+    slow: bool = False
     streams: bool = False
 
     def suits(self, target: Target) -> bool:
         """Leave out what says nothing: what asks no database, on a second one; streams where there are none."""
-        no_streams = "sync", "gthread", "stock-sync", "stock-uvicorn-worker"
-        return target.database in self.databases and not (
-            self.streams and target.server in no_streams
-        )
+        if target.database not in self.databases or target.slow != self.slow:
+            return False
+        return target.server not in NO_STREAMS or not self.streams
 
 
 CASES = {
@@ -229,6 +232,7 @@ CASES = {
         f"A page that waits 100 ms for another server, {SLOW_CONNECTIONS} connections",
         slow,
         databases=("sqlite",),
+        slow=True,
     ),
     "live": Case(
         f"Live results, {VIEWERS} viewers, a vote a second",

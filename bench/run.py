@@ -93,21 +93,25 @@ def postgresql() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(server: str, database: str, folder: Path, address: str) -> Iterator[Target]:
-    stock = server == "stock-uvicorn-worker"
+def served(
+    server: str, database: str, folder: Path, address: str, slow: bool = False
+) -> Iterator[Target]:
     environment = {
         "WEB_CONCURRENCY": str(WORKERS),
-        "DJANGO_SETTINGS_MODULE": "bench.stock" if stock else "bench.settings",
+        "DJANGO_SETTINGS_MODULE": "bench.settings",
+        "BENCH_SLOW": "1" if slow else "",
+        "BENCH_STOCK_ASGI": "1" if server == "stock-uvicorn-worker" else "",
     }
     if database == "postgresql":
         # Site makes a database of its own there.
         os.environ["DATABASE_URL"] = address
     try:
-        site = Site(SERVERS[server], folder / f"{server}-{database}", environment)
+        home = folder / f"{server}-{database}{'-slow' if slow else ''}"
+        site = Site(SERVERS[server], home, environment)
     finally:
         os.environ.pop("DATABASE_URL", None)
     try:
-        yield Target(server, database, site)
+        yield Target(server, database, site, slow)
     finally:
         site.stop()
 
@@ -188,6 +192,11 @@ def running(only: set[str], address: str) -> Iterator[list[Target]]:
             for database in pick(only, NAMES)
             for server in pick(only, SERVERS)
         ]
+        if "slow" in pick(only, CASES) and "sqlite" in pick(only, NAMES):
+            targets += [
+                stack.enter_context(served(server, "sqlite", folder, address, True))
+                for server in pick(only, SERVERS)
+            ]
         for target in targets:
             print(f"starting {target.server}", file=sys.stderr, flush=True)
             prepare(target)
@@ -221,7 +230,7 @@ def main() -> None:
         targets = stack.enter_context(running(asked.only, address))
         planned = plan(asked.only, targets)
         measure(planned, asked.rounds, asked.seconds)
-        lines = [closing_line(target) for target in targets]
+        lines = [closing_line(target) for target in targets if not target.slow]
     rows = [row for row, _ in planned]
     commands = {name: SERVERS[name] for name in pick(asked.only, SERVERS)}
     write(Measured(text, commands, rows, lines), asked.to)

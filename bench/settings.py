@@ -1,5 +1,15 @@
-"""The site's own settings, and one more page: the benchmark's slow one."""
+"""The site's own settings, with what the benchmark asks for by environment."""
+
+import os
 
 from polls.settings import *  # noqa: F403
+from polls.settings import DATABASES
 
-ROOT_URLCONF = "bench.slow"
+# On servers of its own: with an asynchronous view in the site, each request is looked up for it.
+if os.environ.get("BENCH_SLOW"):
+    ROOT_URLCONF = "bench.slow"
+
+# Stock Django runs each request in a thread of its own under ASGI. A kept connection would stay behind
+# with a thread that never comes again, so Django's documentation asks for connections that are closed.
+if os.environ.get("BENCH_STOCK_ASGI"):
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
