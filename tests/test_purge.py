@@ -2,8 +2,10 @@
 
 import datetime
 import io
+import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -169,6 +171,18 @@ def test_the_salt_is_not_in_the_files_any_more(old, ask):
     Question.objects.filter(pk=old.pk).update(question_text="Which colour?" * 9)
     assert salt in files()
     purge("--forget-voters", "9", "--yes")
+    assert salt not in files()
+
+
+@pytest.mark.postgresql
+def test_it_waits_for_who_still_sees_the_salt(old):
+    salt, known = old.voter_salt.encode(), connection.get_connection_params()
+    names = known.keys() & {"dbname", "user", "password", "host", "port"}
+    with psycopg.connect(**{name: known[name] for name in names}) as reader:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        reader.execute("SELECT 1")
+        threading.Timer(1, reader.rollback).start()
+        purge("--forget-voters", "9", "--yes")
     assert salt not in files()
 
 
