@@ -138,6 +138,8 @@ def test_without_javascript_there_is_a_refresh_link(reader, site):
     reader.goto(f"/polls/{question}/results/")
     expect(reader.get_by_text("0 ballots")).to_be_visible()
     vote(site, question)
+    # A page may come from memory for a second.
+    reader.wait_for_timeout(1100)
     reader.get_by_role("link", name="Refresh").click()
     expect(reader.get_by_text("1 ballot", exact=True)).to_be_visible()
 
