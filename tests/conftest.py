@@ -42,9 +42,10 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(autouse=True)
-def forgetful() -> None:
-    """Each test has a database of its own, which the memory of the worker knows nothing of."""
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in memory: a test looks at what has just been done. (tests/test_memory.py keeps.)"""
     memory.forget()
+    monkeypatch.setattr(memory, "KEPT", 0)
     guesses._wrong.clear()
 
 

@@ -100,14 +100,15 @@ def test_a_forged_draft_chooses_nothing(client, poll, ranked, ann, draft):
         assert page.status_code == 200
 
 
-def test_a_draft_does_not_hide_the_ballot_that_there_is(client, poll, ann):
+def test_a_kept_choice_is_shown_before_the_ballot_that_there_is(client, poll, ann):
     elsewhere = Client()
     elsewhere.force_login(ann)
     vote(elsewhere, poll, "Red")
     vote(client, poll, "Blue")
     page = log_in(client, ann, f"/polls/{poll.pk}/").text
-    assert f'value="{choice(poll, "Red")}" checked' in page
+    assert f'value="{choice(poll, "Blue")}" checked' in page
     assert page.count(" checked") == 1
+    assert "It is not counted yet" in page
 
 
 def test_two_accounts_in_one_browser_are_two_voters(client, poll, ann, bob):

@@ -2,9 +2,9 @@
 
 import csv
 import hashlib
+import tempfile
 import threading
 import time
-from unittest import mock
 
 import pytest
 from django.db import connection, transaction
@@ -12,6 +12,9 @@ from django.http import HttpResponse
 
 from polls import public_count
 from polls.models import Ballot, Choice, Kind, Mark, Question
+
+# Big files are made one at a time on a machine: so are these tests.
+pytestmark = pytest.mark.xdist_group("ballots.csv")
 
 
 def voted(question: Question, *ballots: str) -> Question:
@@ -148,14 +151,21 @@ def test_big_files_are_made_one_at_a_time(client, colours, monkeypatch):
 
 
 def test_a_big_file_is_on_disk_and_not_in_memory(colours, monkeypatch):
-    monkeypatch.setattr(
-        public_count, "pieces", lambda question: iter([b"x" * 10**6] * 3)
-    )
-    written = []
-    spooled = lambda **_: mock.Mock(write=lambda piece: written.append(len(piece)))
-    monkeypatch.setattr(public_count.tempfile, "SpooledTemporaryFile", spooled)
-    public_count.ballots_file(colours)
-    assert written == [10**6] * 3
+    """Half way through the file: at its end, all of it would have been in memory before."""
+    on_disk = []
+
+    def pieces(question):
+        for _ in range(3):
+            on_disk.append(file._rolled if (file := newest()) else None)
+            yield b"x" * 10**6
+
+    made, make = [], tempfile.SpooledTemporaryFile
+    newest = lambda: made[-1] if made else None
+    keep = lambda **options: made.append(make(**options)) or made[-1]
+    monkeypatch.setattr(public_count, "pieces", pieces)
+    monkeypatch.setattr(public_count.tempfile, "SpooledTemporaryFile", keep)
+    public_count.ballots_file(colours).close()
+    assert on_disk == [False, False, True]
 
 
 @pytest.mark.django_db(transaction=True)

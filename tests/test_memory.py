@@ -12,6 +12,11 @@ from polls.models import Ballot, Question
 ANN = "a" * 32
 
 
+@pytest.fixture(autouse=True)
+def keeping(forgetful, monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 1)
+
+
 @pytest.fixture
 def red(colours) -> int:
     return colours.choice_set.get(choice_text="Red").pk

@@ -1,6 +1,8 @@
 """Two at once, on a real database, with threads that really race."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction

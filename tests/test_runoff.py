@@ -90,7 +90,7 @@ def test_the_page_and_every_file_show_these_rounds(client, ask):
     assert csv[4].endswith("Knoxville,17,17.0,17,32,58")
     assert csv[3].endswith("Chattanooga,15,15.0,15,,")
     page = client.get(f"/polls/{question.pk}/results/").text
-    assert page.count("Elected</strong>") == 1 and TIE_RULE in page
+    assert page.count("Ahead</strong>") == 1 and TIE_RULE in page
 
 
 @pytest.mark.parametrize("half", [1, 50])
