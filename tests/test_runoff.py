@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from polls import memory
 from polls.models import Choice, Question
 from polls.runoff import TIE_RULE, run_off
 
@@ -91,6 +92,11 @@ def test_the_page_and_every_file_show_these_rounds(client, ask):
     assert csv[3].endswith("Chattanooga,15,15.0,15,,")
     page = client.get(f"/polls/{question.pk}/results/").text
     assert page.count("Ahead</strong>") == 1 and TIE_RULE in page
+    question.close()
+    memory.forget()
+    page = client.get(f"/polls/{question.pk}/results/").text
+    assert page.count("Elected</strong>") == 1
+    assert "Elected: Knoxville, with 58 of" in page
 
 
 @pytest.mark.parametrize("half", [1, 50])
