@@ -74,6 +74,7 @@ class Results(models.TextChoices):
     ORGANISERS = "organisers", "Organisers only"
 
 
+MOST_RUN_OFFS = 256
 # As many as a ranking has room for.
 MOST_RANKS = 50
 
@@ -188,15 +189,36 @@ _TALLY_FIELDS = [
 ]
 
 
-def _tally(rows: list[_TallyRow], rankings: dict[tuple[int, ...], int]) -> Tally:
+RunOff = tuple[list[Round], int | None]
+# The last one of each question, by id, with the totals it was made from: what has not moved is not counted again.
+_run_offs: dict[int, tuple[list[tuple[int | None, int]], RunOff]] = {}
+
+
+def _count_run_offs(ranked: dict[int, list[_TallyRow]]) -> dict[int, RunOff]:
+    """Return the run-offs of these questions, given their rows of a tally by id."""
+    moves = {pk: [(row.choice, row.moves) for row in ranked[pk]] for pk in ranked}
+    moved = [pk for pk in ranked if _run_offs.get(pk, (None,))[0] != moves[pk]]
+    # Read a moment after the totals: what comes in between has moved them on by the next time.
+    rankings = Ranking.objects.by_question(moved) if moved else {}
+    counted = {pk: _run_offs[pk][1] for pk in ranked if pk not in moved}
+    for pk in moved:
+        order = [row.choice for row in ranked[pk] if row.choice]
+        counted[pk] = run_off(rankings.get(pk, {}), order)
+        if len(_run_offs) >= MOST_RUN_OFFS:
+            _run_offs.clear()
+        _run_offs[pk] = moves[pk], counted[pk]
+    return counted
+
+
+def _tally(rows: list[_TallyRow], run_off: RunOff | None) -> Tally:
     question, rows = rows[0], [row for row in rows if row.choice]
     votes = {row.choice: row.votes for row in rows}
     ballots = sum(row.ballots for row in rows)
-    rounds, elected = [], None
-    if question.kind == Kind.RANKED:
-        # All of it from the rankings, which were read a moment later: the page adds up in itself.
-        rounds, elected = run_off(rankings, list(votes))
-        votes, ballots = rounds[0]["votes"], sum(rankings.values())
+    rounds, elected = run_off or ([], None)
+    if rounds:
+        # All of it from the run-off: the page adds up in itself.
+        votes = rounds[0]["votes"]
+        ballots = sum(votes.values()) + rounds[0]["exhausted"]
     return {
         "question": {
             "id": question.question,
@@ -258,15 +280,15 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     def tallies(self) -> dict[int, Tally]:
         """Count these questions, by id: one statement, so that each tally is of one moment.
 
-        Ranked ones take a second statement, for their rankings.
+        Ranked ones that have moved take a second statement, for their rankings.
         """
         found = self.order_by("pk", "choice__pk").values_list(*_TALLY_FIELDS)
         rows = defaultdict(list)
         for row in map(_TallyRow._make, found):
             rows[row.question].append(row)
-        ranked = [pk for pk in rows if rows[pk][0].kind == Kind.RANKED]
-        rankings = Ranking.objects.by_question(ranked) if ranked else {}
-        return {pk: _tally(rows[pk], rankings.get(pk, {})) for pk in rows}
+        ranked = {pk: rows[pk] for pk in rows if rows[pk][0].kind == Kind.RANKED}
+        run_offs = _count_run_offs(ranked)
+        return {pk: _tally(rows[pk], run_offs.get(pk)) for pk in rows}
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the questions with all that was cast on them.
@@ -428,6 +450,10 @@ class Question(models.Model):
             return 1
         most = MOST_RANKS if self.kind == Kind.RANKED else offered
         return min(self.max_choices or most, most, offered)
+
+    @cached_property
+    def results_url(self) -> str:
+        return reverse("polls:results", args=[self.pk])
 
     @cached_property
     def offered(self) -> dict[int, str]:

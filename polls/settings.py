@@ -217,7 +217,7 @@ DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Threads that answer requests in each ASGI worker; each keeps one database connection.
-ASGI_THREADS = _count("ASGI_THREADS", 4)
+ASGI_THREADS = _count("ASGI_THREADS", 8)
 
 
 # How long after the close of a poll something is kept, in days: manage.py purge goes by it, and the ballot page

@@ -13,6 +13,7 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
+    HttpResponseRedirect,
     JsonResponse,
     QueryDict,
 )
@@ -175,10 +176,10 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     if not form.is_valid():
         return _ballot_page(request, question, form.error_message, request.POST)
     choices = form.cleaned_data["choices"]
-    voter = read_voter(request, question)
-    if not voter and question.voters != Voters.ANYONE:
+    known = read_voter(request, question)
+    if not known and question.voters != Voters.ANYONE:
         return _identify_first(request, question, choices)
-    voter = voter or new_voter()
+    voter = known or new_voter()
     try:
         question.cast(voter_key(question, voter), choices)
     except Refused as refusal:
@@ -186,8 +187,9 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     except Choice.DoesNotExist:
         sentence = "The choices have just changed. Select one of the choices below."
         return _not_counted(request, question_id, sentence)
-    response = redirect("polls:results", question.pk)
-    remember_voter(response, question, voter)
+    response = HttpResponseRedirect(question.results_url)
+    if voter != known:
+        remember_voter(response, question, voter)
     forget_draft(response, question)
     return response
 

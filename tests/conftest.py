@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
-from polls import guesses, memory
+from polls import models, guesses, memory
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -45,6 +45,7 @@ def django_db_modify_db_settings(
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept in memory: a test looks at what has just been done. (tests/test_memory.py keeps.)"""
     memory.forget()
+    models._run_offs.clear()
     monkeypatch.setattr(memory, "KEPT", 0)
     guesses._wrong.clear()
 

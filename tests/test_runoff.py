@@ -215,3 +215,16 @@ def test_a_deleted_choice_takes_nothing_along(ask):
     question.cast("a" * 32, [red.pk, blue.pk])
     Choice.objects.get(pk=green.pk).delete()
     assert question.tally()["elected"] == red.pk
+
+
+def test_it_is_counted_again_only_after_a_vote(ask, django_assert_num_queries):
+    question = ask("In which order?", "Tea", "Coffee")
+    Question.objects.update(kind="ranked")
+    question.refresh_from_db()
+    tea, coffee = question.offered
+    question.cast("a" * 32, [tea, coffee])
+    assert question.tally()["elected"] == tea
+    with django_assert_num_queries(1):
+        question.tally()
+    question.cast("a" * 32, [coffee])
+    assert question.tally()["elected"] == coffee
