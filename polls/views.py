@@ -174,7 +174,9 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     if not question.is_open:
         return _not_counted(request, question_id, "Your vote was not counted.")
     if not form.is_valid():
-        return _ballot_page(request, question, form.error_message, request.POST)
+        # As it is now: the one in memory may be a second old.
+        now = _published_or_404(question_id)
+        return _ballot_page(request, now, form.error_message, request.POST)
     choices = form.cleaned_data["choices"]
     known = read_voter(request, question)
     if not known and question.voters != Voters.ANYONE:
@@ -205,7 +207,7 @@ def _identify_first(
     """Send to the log-in page, with the choice kept for afterwards; or ask for the code."""
     if question.voters == Voters.CODES:
         sentence = "Your vote was not counted. Type your invitation code first."
-        return _ballot_page(request, question, sentence)
+        return _not_counted(request, question.pk, sentence)
     response = redirect_to_login(question.get_absolute_url())
     remember_draft(response, question, choices)
     return response

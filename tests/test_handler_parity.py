@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 
 import handler_site as site
 import pytest
+from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
 
 from polls.handler import Handler
 
 # Django says so of every synchronous stream under its own handler.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
+    ),
+    pytest.mark.once,
+]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 PARTS = {"content-type": "multipart/form-data; boundary=cut"}
 
@@ -376,7 +380,10 @@ def test_a_client_that_leaves_has_its_vote_counted():
 
 
 def test_a_request_that_the_server_gives_up_is_done_all_the_same():
-    async def crowd(number=5):
+    # One more than there are threads.
+    number = settings.ASGI_THREADS + 1
+
+    async def crowd():
         site.Kept.thread_gate = threading.Event()
         visits = [Visit("/thread-gate").to(our_handler()) for _ in range(number)]
         visits = [asyncio.create_task(visit) for visit in visits]
@@ -475,7 +482,7 @@ def test_pages_share_few_threads():
         return await asyncio.gather(*visits)
 
     names = {visit.text for visit in run(crowd())}
-    assert names == {"polls_0", "polls_1", "polls_2", "polls_3"}
+    assert names == {f"polls_{n}" for n in range(settings.ASGI_THREADS)}
 
 
 @pytest.mark.django_db(transaction=True)
