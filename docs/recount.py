@@ -10,7 +10,8 @@ print("SHA-256:", digest.hexdigest())
 rows = csv.reader(open(sys.argv[1], newline="", encoding="utf-8"))
 ranked, last, ballots = next(rows)[1] == "rank 1", "", collections.Counter()
 for receipt, *choices in rows:
-    assert last < receipt, f"{receipt} stands twice, or is out of order."
+    if last >= receipt:
+        sys.exit(f"{receipt} stands twice, or is out of order.")
     last = receipt
     ballots[tuple(filter(None, choices))] += 1
 total = sum(ballots.values())

@@ -4,6 +4,7 @@ from typing import TypeVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
@@ -304,7 +305,8 @@ class QuestionAdmin(admin.ModelAdmin):
         page is saved: no wording changes under a ballot.
         """
         question = super().get_object(request, object_id, from_field)
-        if question and request.method == "POST":
+        # Only where something is saved there is a transaction.
+        if question and request.method == "POST" and connection.in_atomic_block:
             question.choice_set.lock()
             # As it is now: another organiser may have held the lock.
             question = super().get_object(request, object_id, from_field)

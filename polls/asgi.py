@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 
 import django
@@ -14,9 +15,10 @@ from .handler import Handler  # noqa: E402
 
 
 def without_address(record: logging.LogRecord) -> bool:
-    """Take the voter's IP address out of the access log, which uvicorn writes unasked."""
+    """Take IP addresses, invitation codes and receipts out of the access log, which uvicorn writes unasked."""
     if isinstance(record.args, tuple) and record.args:
-        record.args = ("-", *record.args[1:])
+        rest = (re.sub(r"(/code/|/r/).+", r"\1-", str(arg)) for arg in record.args[1:3])
+        record.args = ("-", *rest, *record.args[3:])
     return True
 
 

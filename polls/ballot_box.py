@@ -12,12 +12,13 @@ times as long to build them as a database to run them.
 import fcntl
 import functools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
@@ -69,8 +70,10 @@ def _write_each_with_its_outcome(slips: list[Slip]) -> None:
         with _turn():
             _write(slips)
     except Exception as error:
-        if len(slips) == 1:
-            slips[0].error = error
+        # A database that is locked or away is so for all of them, and each would wait for it again.
+        if len(slips) == 1 or isinstance(error, OperationalError | InterfaceError):
+            for slip in slips:
+                slip.error = error
         else:
             for slip in slips:
                 _write_each_with_its_outcome([slip])
@@ -89,6 +92,18 @@ def _queue_file() -> TextIO:
     return open(f"{connection.settings_dict['NAME']}.queue", "w")
 
 
+def _wait_in_line(seconds: float) -> None:
+    """Wait for those before, but no longer than for SQLite itself."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(_queue_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.0005)
+    raise OperationalError("The database is busy: those before did not finish.")
+
+
 @contextmanager
 def _turn() -> Iterator[None]:
     """Let the workers write to SQLite one after the other, in the order in which they came.
@@ -99,7 +114,7 @@ def _turn() -> Iterator[None]:
     if connection.vendor != "sqlite":
         yield
         return
-    fcntl.flock(_queue_file(), fcntl.LOCK_EX)
+    _wait_in_line(connection.settings_dict["OPTIONS"]["timeout"])
     try:
         yield
     finally:
@@ -171,17 +186,18 @@ def _insert_marks(
 
 
 def _move_totals(cursor: CursorWrapper, slips: list[Slip]) -> bool:
-    """Return False if a choice is not one of its question's any more."""
-    totals: dict[tuple[int, int], list[int]] = {}
+    """Return False if a choice is not one of its question's any more, or reads otherwise than its voter was shown."""
+    totals: dict[tuple[int, int, str], list[int]] = {}
     for slip in slips:
         for choice, (votes, ballots) in slip.question.weights(slip.choices).items():
-            total = totals.setdefault((choice, slip.question.pk), [0, 0, 0])
+            text = slip.question.offered.get(choice, "")
+            total = totals.setdefault((choice, slip.question.pk, text), [0, 0, 0])
             total[:] = total[0] + votes, total[1] + ballots, total[2] + 1
     # In id order, as everybody locks them.
     for key in sorted(totals):
         cursor.execute(
             "UPDATE polls_choice SET votes = votes + %s, ballots = ballots + %s, moves = moves + %s"
-            " WHERE id = %s AND question_id = %s",
+            " WHERE id = %s AND question_id = %s AND choice_text = %s",
             [*totals[key], *key],
         )
         if not cursor.rowcount:
@@ -208,5 +224,5 @@ def _require_same(cursor: CursorWrapper, slips: list[Slip]) -> None:
         if not is_open:
             raise models.NotOpen("Your vote was not counted.")
         if rules != [getattr(slip.question, name) for name in slip.question.RULES]:
-            raise models.Changed("The poll has just changed. Read it again, then vote.")
+            raise models.Changed
         slip.question.require_invited(slip.ballot.voter)

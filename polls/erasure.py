@@ -12,18 +12,25 @@ from django.db.backends.utils import CursorWrapper
 @contextlib.contextmanager
 def for_good() -> Iterator[None]:
     """Overwrite what is deleted meanwhile. Not within a transaction."""
-    on_sqlite = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
-        if on_sqlite:
+        if connection.vendor == "sqlite":
             cursor.execute("PRAGMA secure_delete=ON")
-        yield
         try:
-            _rewrite_sqlite(cursor) if on_sqlite else _rewrite_postgresql(cursor)
-        except OperationalError as error:
-            raise CommandError(
-                f"It is deleted, but the database's files could not be written anew ({error}), and what was deleted "
-                "can still be found in them. Run VACUUM on the database when nobody else uses it."
-            ) from None
+            yield
+        finally:
+            # Also for what was done before something failed.
+            _rewrite(cursor)
+
+
+def _rewrite(cursor: CursorWrapper) -> None:
+    on_sqlite = connection.vendor == "sqlite"
+    try:
+        _rewrite_sqlite(cursor) if on_sqlite else _rewrite_postgresql(cursor)
+    except OperationalError as error:
+        raise CommandError(
+            f"It is deleted, but the database's files could not be written anew ({error}), and what was deleted "
+            "can still be found in them. Run VACUUM on the database when nobody else uses it."
+        ) from None
 
 
 def _rewrite_sqlite(cursor: CursorWrapper) -> None:

@@ -6,7 +6,7 @@ from django.core.exceptions import BadRequest
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
-from .models import MOST_RANKS, InvalidBallot, Kind, Question
+from .models import MOST_RANKS, Changed, InvalidBallot, Kind, Question
 
 UNKNOWN = "That is not a choice of this poll. Select one of the choices below."
 
@@ -43,6 +43,9 @@ class BallotForm(forms.Form):
         return [ids.get(text) for text in sent]
 
     def clean(self) -> dict[str, object]:
+        # The page has it; a program that votes need not.
+        if self.data.get("wording", self.question.wording) != self.question.wording:
+            raise forms.ValidationError(str(Changed()))
         sent = self._sent(self.data)
         while self.is_ranked and sent and not sent[-1]:
             sent.pop()

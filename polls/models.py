@@ -6,6 +6,7 @@ the transaction that writes the ballot, so that a recount finds no difference.
 
 import datetime
 import enum
+import hashlib
 import itertools
 import secrets
 import random
@@ -52,6 +53,9 @@ class NotInvited(Refused):
 class Changed(Refused):
     """The organiser has changed what a ballot is while the voter had the page before them."""
 
+    def __init__(self) -> None:
+        super().__init__("The poll has just changed. Read it again, then vote.")
+
 
 class Kind(models.TextChoices):
     ONE = "one", "One choice"
@@ -74,7 +78,6 @@ class Results(models.TextChoices):
     ORGANISERS = "organisers", "Organisers only"
 
 
-MOST_RUN_OFFS = 256
 # As many as a ranking has room for.
 MOST_RANKS = 50
 
@@ -190,6 +193,7 @@ _TALLY_FIELDS = [
 
 
 RunOff = tuple[list[Round], int | None]
+MOST_RUN_OFFS = 256
 # The last one of each question, by id, with the totals it was made from: what has not moved is not counted again.
 _run_offs: dict[int, tuple[list[tuple[int | None, int]], RunOff]] = {}
 
@@ -197,10 +201,14 @@ _run_offs: dict[int, tuple[list[tuple[int | None, int]], RunOff]] = {}
 def _count_run_offs(ranked: dict[int, list[_TallyRow]]) -> dict[int, RunOff]:
     """Return the run-offs of these questions, given their rows of a tally by id."""
     moves = {pk: [(row.choice, row.moves) for row in ranked[pk]] for pk in ranked}
-    moved = [pk for pk in ranked if _run_offs.get(pk, (None,))[0] != moves[pk]]
+    # Taken once: another thread may empty it meanwhile.
+    known = {pk: _run_offs.get(pk) for pk in ranked}
+    counted = {
+        pk: last[1] for pk, last in known.items() if last and last[0] == moves[pk]
+    }
+    moved = [pk for pk in ranked if pk not in counted]
     # Read a moment after the totals: what comes in between has moved them on by the next time.
     rankings = Ranking.objects.by_question(moved) if moved else {}
-    counted = {pk: _run_offs[pk][1] for pk in ranked if pk not in moved}
     for pk in moved:
         order = [row.choice for row in ranked[pk] if row.choice]
         counted[pk] = run_off(rankings.get(pk, {}), order)
@@ -461,13 +469,30 @@ class Question(models.Model):
         choices = self.choice_set.order_by("id")
         return dict(choices.values_list("pk", "choice_text"))
 
+    @cached_property
+    def wording(self) -> str:
+        """A digest of what a voter reads. The form carries it, so that no vote counts for other words."""
+        words = [self.question_text, self.kind, *self.offered.values()]
+        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+
     @property
     def is_promised(self) -> bool:
-        """Tell whether a ballot was cast: from then on, what voters were told is kept."""
-        return bool(self.ballots_deleted_at) or self.ballot_set.exists()
+        """Tell whether a ballot was ever cast, be it withdrawn since: from then on, what voters were told is kept."""
+        return (
+            bool(self.ballots_deleted_at)
+            or self.choice_set.filter(moves__gt=0).exists()
+            or self.ballot_set.exists()
+        )
 
     # What a ballot is checked against, and must still be when it is written.
-    RULES = ["kind", "min_choices", "max_choices", "voters", "voter_salt"]
+    RULES = [
+        "question_text",
+        "kind",
+        "min_choices",
+        "max_choices",
+        "voters",
+        "voter_salt",
+    ]
     # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
     FROZEN = {
         "question_text": "The wording is what people have voted on",
@@ -665,7 +690,7 @@ class Question(models.Model):
         if not now.is_open:
             raise NotOpen("Your vote was not counted.")
         if any(getattr(now, name) != getattr(self, name) for name in self.RULES):
-            raise Changed("The poll has just changed. Read it again, then vote.")
+            raise Changed
         return now
 
     def require_invited(self, voter: str) -> None:
@@ -692,6 +717,10 @@ class Question(models.Model):
         with transaction.atomic():
             self.choice_set.lock()
             self.invitation_set.all().delete()
+            # The moment of a vote is close to that of a log-in.
+            self.ballot_set.update(
+                cast_at=self.closes_at or timezone.now(), changed_at=None
+            )
             Question.objects.filter(pk=self.pk).update(voter_salt="")
 
     def delete_ballots(self) -> int:
@@ -785,7 +814,7 @@ class Choice(models.Model):
             choices.lock()
             moves = choices.filter(pk=self.pk).values_list("moves", flat=True).first()
             heir = choices.exclude(pk=self.pk).order_by("pk").first()
-            if heir and moves is not None:
+            if heir and moves:
                 choices.filter(pk=heir.pk).update(moves=F("moves") + moves + 1)
             return super().delete(using, keep_parents)
 

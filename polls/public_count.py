@@ -115,6 +115,9 @@ def fix_fingerprint(question: Question) -> str:
     """Work out the fingerprint and keep it; what was kept first stays. Empty if the ballots were deleted before."""
     if question.ballots_sha256 or question.ballots_deleted_at:
         return question.ballots_sha256
+    if not question.is_promised:
+        # Nobody has voted: the organiser may still change it, and open it again.
+        return file_sha256(question)
     with transaction.atomic():
         # A vote of the last moment may not be committed yet: it holds its choices.
         question.choice_set.lock()

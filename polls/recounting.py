@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from django.db import transaction
+
 from .models import Ballot, Kind, Question, Ranking
 from .public_count import file_sha256
 
@@ -43,6 +45,8 @@ def wrong_ballots(question: Question) -> Iterator[str]:
 
 
 def repair(question: Question) -> None:
-    question.choice_set.all().repair()
-    if question.kind == Kind.RANKED:
-        Ranking.objects.repair(question)
+    # Together: whoever sees that the totals have moved must find the rankings repaired too.
+    with transaction.atomic():
+        question.choice_set.all().repair()
+        if question.kind == Kind.RANKED:
+            Ranking.objects.repair(question)

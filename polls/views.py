@@ -139,7 +139,7 @@ def _ballot_page(
         "form": form,
         "own": own,
         "draft": draft,
-        "own_choices": [form.choices[pk] for pk in own.choices] if own else [],
+        "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
         "keeps": what_is_kept(question),
         "needs_code": _needs_code(question, voter),
         "error_message": error_message,
@@ -171,12 +171,14 @@ def _renew(question: Question, token: bytes, response: HttpResponse) -> None:
 def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     question = memory.recent(question_id, lambda: _published_or_404(question_id))
     form = BallotForm(question, request.POST)
+    if not form.is_valid():
+        # The question in memory may be a second old.
+        question = _published_or_404(question_id)
+        form = BallotForm(question, request.POST)
     if not question.is_open:
         return _not_counted(request, question_id, "Your vote was not counted.")
     if not form.is_valid():
-        # As it is now: the one in memory may be a second old.
-        now = _published_or_404(question_id)
-        return _ballot_page(request, now, form.error_message, request.POST)
+        return _ballot_page(request, question, form.error_message, request.POST)
     choices = form.cleaned_data["choices"]
     known = read_voter(request, question)
     if not known and question.voters != Voters.ANYONE:
@@ -206,10 +208,12 @@ def _identify_first(
 ) -> HttpResponse:
     """Send to the log-in page, with the choice kept for afterwards; or ask for the code."""
     if question.voters == Voters.CODES:
-        sentence = "Your vote was not counted. Type your invitation code first."
+        what = "counted" if choices else "withdrawn"
+        sentence = f"Your vote was not {what}. Type your invitation code first."
         return _not_counted(request, question.pk, sentence)
     response = redirect_to_login(question.get_absolute_url())
-    remember_draft(response, question, choices)
+    if choices:
+        remember_draft(response, question, choices)
     return response
 
 
@@ -241,6 +245,8 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
 def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
     voter = read_voter(request, question)
+    if not voter and question.voters != Voters.ANYONE:
+        return _identify_first(request, question, [])
     try:
         withdrawn = voter and question.withdraw(voter_key(question, voter))
     except Refused as refusal:

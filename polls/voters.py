@@ -150,9 +150,11 @@ KEPT = {
 
 def what_is_kept(question: Question) -> str:
     """Say in one line what this poll keeps about a voter, and until when."""
+    days = [settings.FORGET_VOTERS_DAYS, settings.DELETE_BALLOTS_DAYS]
+    days = list(filter(None, [*days, settings.DELETE_POLLS_DAYS]))
     until = "the operator erases it"
-    if settings.FORGET_VOTERS_DAYS:
-        until = f"{settings.FORGET_VOTERS_DAYS} days after the poll has closed"
+    if days:
+        until = f"{min(days)} days after the poll has closed"
     if not question.voter_salt:
         return "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
     return (

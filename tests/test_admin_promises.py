@@ -189,3 +189,9 @@ def test_who_may_only_view_sees_all_as_text(client, voted):
     assert "Which colour?" in page.text and "Red" in page.text
     assert 'name="results"' not in page.text
     assert save(client, voted, results="closed").status_code == 403
+
+
+def test_a_withdrawn_ballot_was_promised_too(colours):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    colours.withdraw("a" * 32)
+    assert Question.objects.get().is_promised

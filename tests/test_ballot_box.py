@@ -1,11 +1,12 @@
 """Ballots that wait together are written in one transaction, each with its own outcome."""
 
 import datetime
+import fcntl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from polls import ballot_box
@@ -111,3 +112,27 @@ def test_it_refuses_a_ballot_made_under_another_rule(transactional_db):
     with pytest.raises(Changed):
         question.cast("a", both)
     assert not Ballot.objects.exists()
+
+
+def test_it_refuses_a_choice_that_was_renamed_under_its_voter(transactional_db):
+    question, yes = ask()
+    assert question.offered == {yes: "Yes"}
+    Choice.objects.update(choice_text="No")
+    with pytest.raises(Choice.DoesNotExist):
+        question.cast("a", [yes])
+    assert not Ballot.objects.exists()
+
+
+@pytest.mark.sqlite
+def test_a_locked_database_keeps_nobody_longer_than_its_timeout(
+    transactional_db, monkeypatch
+):
+    question, yes = ask()
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.3)
+    with open(f"{connection.settings_dict['NAME']}.queue", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        began = time.monotonic()
+        outcomes = together(*voters(question, yes, "abcd"))
+    assert {type(outcome) for outcome in outcomes} == {OperationalError}
+    assert time.monotonic() - began < 2
+    assert together(*voters(question, yes, "a"))[0] == Ballot.objects.get()

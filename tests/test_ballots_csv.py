@@ -192,3 +192,15 @@ def test_a_vote_in_flight_at_the_close_is_in_the_file(client, colours):
     assert len(rows(client, colours)) == 3
     voter.join()
     assert sum(Choice.objects.values_list("votes", flat=True)) == 2
+
+
+def test_nothing_is_fixed_before_anybody_has_voted(client, colours):
+    """Closed by mistake and opened again: the file of nobody must not stand for all that come."""
+    colours.close()
+    client.get(f"/polls/{colours.pk}/results/")
+    Question.objects.update(closes_at=None)
+    voted(Question.objects.get(), "1", "2").close()
+    client.get(f"/polls/{colours.pk}/results/")
+    content = ask_for(client, colours).file
+    fixed = Question.objects.get().ballots_sha256
+    assert fixed == hashlib.sha256(content).hexdigest()

@@ -151,3 +151,13 @@ def test_it_takes_a_fixed_number_of_queries(
     with django_assert_num_queries(8):
         client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
     assert Question.objects.count() == 1
+
+
+def test_it_refuses_a_vote_for_words_that_its_voter_did_not_read(client, colours, red):
+    page = client.get(f"/polls/{colours.pk}/").text
+    wording = page.split('name="wording" value="')[1].split('"')[0]
+    colours.choice_set.filter(pk=red.pk).update(choice_text="Green")
+    vote = {"choice": red.pk, "wording": wording}
+    page = client.post(f"/polls/{colours.pk}/vote/", vote)
+    assert "The poll has just changed. Read it again, then vote." in page.text
+    assert "Green" in page.text and votes() == 0
