@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from polls.guesses import LIMIT
 from servers import ROOT, Voter, free_port
 from test_servers import COMMANDS
 
@@ -99,6 +100,19 @@ def test_a_vote_goes_through_nginx(start, proxy, command):
     assert redirect.headers["Location"] == f"https://{NAME}/polls/"
     forged = Voter(https, headers={"Host": NAME, "Origin": "https://evil.example"})
     assert forged.vote(forged.open_ballot(question)[0], question).status == 403
+
+
+@pytest.mark.parametrize(
+    "server", ["polls.wsgi", "polls.asgi -k uvicorn_worker.UvicornWorker"]
+)
+def test_who_guesses_shuts_out_nobody_else_behind_nginx(start, proxy, server):
+    site = start(f"gunicorn {server} --workers 1", SITE_URL=f"https://{NAME}").ready()
+    https, _ = proxy(site)
+    thief = Voter(https, headers={"Host": NAME})
+    answers = [thief.get("/r/WRONG/").status for _ in range(LIMIT + 1)]
+    assert answers == [404] * LIMIT + [429]
+    voter = Voter(https, headers={"Host": NAME}, address="127.0.0.2")
+    assert voter.get("/r/WRONG/").status == 404
 
 
 def test_the_site_redirects_plain_http_but_answers_the_health_check(start):
