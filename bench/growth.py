@@ -1,4 +1,4 @@
-"""Compare the site with many questions and ballots to one with hardly any: nothing may grow with the ballots.
+"""Compare a site with many ballots to one with as many questions and hardly any ballots: nothing may grow with them.
 
 usage: growth.py [--questions 100000] [--ballots 1000000] [--requests 200]
 On PostgreSQL: tests/with_postgres.py python bench/growth.py --ballots 10000000
@@ -177,7 +177,7 @@ def main() -> None:
         visitors = []
         try:
             full = (options.questions, options.ballots)
-            for name, size in {"full": full, "empty": (20_000, 20)}.items():
+            for name, size in {"full": full, "empty": (options.questions, 20)}.items():
                 visitors.append(start(Path(folder) / name, *size))
             print("| page | empty, ms | full, ms | times |\n|---|---|---|---|")
             for name in CASES:

@@ -266,7 +266,8 @@ class QuestionAdmin(admin.ModelAdmin):
     ]
     list_filter = [StateFilter, "kind", "voters", "pub_date"]
     search_fields = ["question_text"]
-    date_hierarchy = "pub_date"
+    # A search need not count all other questions too.
+    show_full_result_count = False
     ordering = ["-pub_date", "-id"]
     actions = ["close_now", "duplicate"]
 

@@ -208,7 +208,7 @@ def test_the_list_takes_a_fixed_number_of_queries(
 ):
     questions = [Question(question_text=f"Question {n}?") for n in range(number)]
     Question.objects.bulk_create(questions)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(4):
         assert (
             admin_client.get(reverse("admin:polls_question_changelist")).status_code
             == 200
