@@ -129,9 +129,10 @@ def _write(slips: list[Slip]) -> None:
         new = [slip for slip in slips if slip.ballot.receipt in ids]
         if not new:
             return
+        _insert_marks(cursor, [(ids[s.ballot.receipt], s.choices) for s in new])
+        # Late: from here to the commit, all others who vote on this question wait.
         if not _move_totals(cursor, new):
             raise models.Choice.DoesNotExist
-        _insert_marks(cursor, [(ids[s.ballot.receipt], s.choices) for s in new])
         for slip in new:
             if slip.question.kind == models.Kind.RANKED:
                 models.Ranking.objects.move(slip.question, [], slip.choices)
