@@ -108,6 +108,7 @@ def test_it_rejects_a_deleted_question(colours, red):
 def test_it_costs_the_same_for_the_first_and_the_thousandth(
     colours, red, django_assert_num_queries
 ):
+    assert red in colours.offered
     with django_assert_num_queries(6):
         colours.cast(ANN, [red])
     for n in range(50):
