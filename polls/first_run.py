@@ -89,9 +89,12 @@ def _add_organiser() -> None:
             if shown
             else "without a password yet"
         )
+        where = (
+            f"DATA_DIR={os.environ['DATA_DIR']} " if "DATA_DIR" in os.environ else ""
+        )
         print(
             f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
-            f"To set a password: {sys.executable} manage.py changepassword {ORGANISER}\n",
+            f"To set a password: {where}{sys.executable} manage.py changepassword {ORGANISER}\n",
             file=sys.stderr,
             flush=True,
         )

@@ -157,7 +157,10 @@ def what_is_kept(question: Question) -> str:
         until = f"{min(days)} days after the poll has closed"
     if not question.voter_salt:
         return "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
+    receipt = (
+        "a receipt code" if question.receipts else "a random code that nobody is given"
+    )
     return (
-        f"This poll keeps your choice, the time, a receipt code and {KEPT[question.voters]}: no name, no address. "
+        f"This poll keeps your choice, the time, {receipt} and {KEPT[question.voters]}: no name, no address. "
         f"Until {until}, whoever runs this site could tie a ballot to its voter."
     )

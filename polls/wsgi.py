@@ -21,11 +21,16 @@ first_run.prepare()
 
 def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
     try:
-        return wsgi_application(environ, start_response)
+        response = wsgi_application(environ, start_response)
     except (LookupError, ValueError):
         # Views never get here: Django could not make a request of these headers (charset=hex, say).
         start_response("400 Bad Request", [("Content-Type", "text/plain")])
         return [b"The server could not read this request.\n"]
+    if environ["REQUEST_METHOD"] == "HEAD":
+        # gunicorn drops the body, and warns of it for each request.
+        response.close()
+        return []
+    return response
 
 
 @functools.cache

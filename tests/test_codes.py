@@ -250,3 +250,13 @@ def test_more_clients_than_fit_share_one_count(poll, monkeypatch):
         guess(Client(REMOTE_ADDR=f"203.0.113.{n}"), poll)
     assert len(guesses._wrong) == 4
     assert guess(Client(REMOTE_ADDR="198.51.100.1"), poll).status_code == 429
+
+
+def test_the_next_person_on_the_device_types_another_code(client, poll):
+    for _, code in make_codes(poll, 2):
+        client.post(f"/polls/{poll.pk}/code/", {"code": code})
+        page = client.get(f"/polls/{poll.pk}/").text
+        assert "Use another code on this device" in page
+        vote = {"choice": poll.choice_set.first().pk}
+        assert client.post(f"/polls/{poll.pk}/vote/", vote).status_code == 302
+    assert poll.ballot_set.count() == 2
