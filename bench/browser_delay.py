@@ -20,7 +20,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from servers import Site, Voter  # noqa: E402
+from servers import Site, Voter  # noqa: E402  The tests' own server and browser.
 
 NOTE = """() => {
     window.moved = {};

@@ -57,7 +57,7 @@ def _insert_alone(pk: int) -> None:
             connection.cursor() as cursor,
         ):
             ids = ballot_box._insert_ballots(cursor, [ballot])
-            ballot_box._insert_marks(cursor, [(ids[ballot.receipt], [choice])])
+            ballot_box.insert_marks(cursor, [(ids[ballot.receipt], [choice])])
 
 
 KINDS = {"ballot and total": _cast, "ballot alone": _insert_alone}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "tests"))
+# After the path to the tests' own server and browser, which these import too.
 from load import CASES, CONNECTIONS, Run, Target, Unexpected  # noqa: E402
 from live_viewers import memory_kb  # noqa: E402
 from report import BASE, NAMES, Measured, Row, machine, write  # noqa: E402

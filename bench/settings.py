@@ -2,7 +2,7 @@
 
 import os
 
-from polls.settings import *  # noqa: F403
+from polls.settings import *  # noqa: F403  All of it, but for what follows.
 from polls.settings import DATABASES
 
 # On servers of its own: with an asynchronous view in the site, each request is looked up for it.

@@ -17,7 +17,6 @@ from .invitations import (
     VoidForm,
     codes_csv,
     find_codes,
-    last_number,
     numbers_by_state,
     sheet,
     why_none,
@@ -415,7 +414,9 @@ class QuestionAdmin(admin.ModelAdmin):
             "question": question,
             "states": numbers_by_state(question),
             "why_none": why_none(question),
-            "make_form": MakeForm(initial={"after": last_number(question)}),
+            "make_form": MakeForm(
+                initial={"after": question.invitation_set.last_number()}
+            ),
             "void_form": VoidForm(),
         }
         return render(request, "admin/polls/question/codes.html", context)

@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 django.setup(set_prefix=False)
 
 from . import first_run  # noqa: E402  Django must be set up before the models load.
-from .handler import Handler  # noqa: E402
+from .handler import Handler  # noqa: E402  It reads the settings.
 
 
 def without_address(record: logging.LogRecord) -> bool:

@@ -106,10 +106,10 @@ def _wait_in_line(seconds: float) -> None:
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    """Let the workers write to SQLite one after the other, in the order in which they came.
+    """Let the workers write to SQLite one after the other.
 
-    SQLite itself would have them sleep and try again, and now and then one is
-    unlucky many times.
+    SQLite itself would have them sleep ever longer before they try again, and
+    now and then one is unlucky many times.
     """
     if connection.vendor != "sqlite":
         yield
@@ -129,14 +129,14 @@ def _write(slips: list[Slip]) -> None:
         new = [slip for slip in slips if slip.ballot.receipt in ids]
         if not new:
             return
-        _insert_marks(cursor, [(ids[s.ballot.receipt], s.choices) for s in new])
+        insert_marks(cursor, [(ids[s.ballot.receipt], s.choices) for s in new])
         # Late: from here to the commit, all others who vote on this question wait.
         if not _move_totals(cursor, new):
             raise models.Choice.DoesNotExist
         for slip in new:
             if slip.question.kind == models.Kind.RANKED:
                 models.Ranking.objects.move(slip.question, [], slip.choices)
-        _require_same(cursor, new)
+        require_same(cursor, [slip.ballot for slip in new])
     for slip in new:
         slip.ballot.pk = ids[slip.ballot.receipt]
 
@@ -170,9 +170,10 @@ def _insert_ballots(
     return dict(cursor.fetchall())
 
 
-def _insert_marks(
+def insert_marks(
     cursor: CursorWrapper, ballots: list[tuple[int, Sequence[int]]]
 ) -> None:
+    """Write the choices of these ballots (ids); a ballot has at least one."""
     marks = [
         value
         for ballot, choices in ballots
@@ -206,10 +207,14 @@ def _move_totals(cursor: CursorWrapper, slips: list[Slip]) -> bool:
     return True
 
 
-def _require_same(cursor: CursorWrapper, slips: list[Slip]) -> None:
-    """Hold each question as it is now, with the totals locked, against what its voter was shown."""
+def require_same(cursor: CursorWrapper, ballots: list["models.Ballot"]) -> None:
+    """Hold each question as it is now against what its voter was shown. Raises Refused or Choice.DoesNotExist.
+
+    To be called with the totals locked: a vote may have waited there for the
+    question to be closed.
+    """
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    questions = sorted({slip.question.pk for slip in slips})
+    questions = sorted({ballot.question_id for ballot in ballots})
     cursor.execute(
         # As in QuestionQuerySet.open(), and held to it by a test.
         "SELECT id, pub_date <= %s AND (closes_at IS NULL OR closes_at > %s),"
@@ -218,12 +223,13 @@ def _require_same(cursor: CursorWrapper, slips: list[Slip]) -> None:
         [now, now, *questions],
     )
     found = {pk: (is_open, rules) for pk, is_open, *rules in cursor.fetchall()}
-    for slip in slips:
-        if slip.question.pk not in found:
+    for ballot in ballots:
+        question = ballot.question
+        if question.pk not in found:
             raise models.Choice.DoesNotExist
-        is_open, rules = found[slip.question.pk]
+        is_open, rules = found[question.pk]
         if not is_open:
             raise models.NotOpen("Your vote was not counted.")
-        if rules != [getattr(slip.question, name) for name in slip.question.RULES]:
+        if rules != [getattr(question, name) for name in question.RULES]:
             raise models.Changed
-        slip.question.require_invited(slip.ballot.voter)
+        question.require_invited(ballot.voter)

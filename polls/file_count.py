@@ -8,7 +8,7 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -108,7 +108,7 @@ def _votes(
     for choices, ballots in rankings.items():
         for choice in choices:
             votes[choice] += ballots
-    yield "Votes: " + _listed({choice: votes[choice] for choice in order}, names)
+    yield votes_line([names[choice] for choice in order], [votes[c] for c in order])
 
 
 def _rounds(
@@ -116,11 +116,22 @@ def _rounds(
 ) -> Iterator[str]:
     rounds, elected = run_off(rankings, order)
     for n, round_ in enumerate(rounds, 1):
-        votes = _listed(round_["votes"], names)
-        yield f"Round {n}: {votes}; exhausted: {round_['exhausted']}"
+        left = [names[choice] for choice in round_["votes"]]
+        yield round_line(n, left, list(round_["votes"].values()), round_["exhausted"])
     if elected is not None:
         yield f"Elected: {names[elected]}"
 
 
-def _listed(votes: dict[int, int], names: dict[int, str]) -> str:
-    return "; ".join(f"{names[choice]}: {number}" for choice, number in votes.items())
+def votes_line(names: Sequence[str], votes: Sequence[int | None]) -> str:
+    return f"Votes: {_listed(names, votes)}"
+
+
+def round_line(
+    n: int, names: Sequence[str], votes: Sequence[int | None], exhausted: int
+) -> str:
+    return f"Round {n}: {_listed(names, votes)}; exhausted: {exhausted}"
+
+
+def _listed(names: Sequence[str], votes: Sequence[int | None]) -> str:
+    """Leave out those that are out."""
+    return "; ".join(f"{name}: {n}" for name, n in zip(names, votes) if n is not None)

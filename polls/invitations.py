@@ -12,7 +12,6 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -22,10 +21,6 @@ from .voters import make_codes, voter_key
 MOST = 10_000
 # Large enough for the longest link, and read by a phone when a corner of the slip is dirty.
 QR = {"error": "m", "boost_error": False, "mask": 3}
-
-
-def last_number(question: Question) -> int:
-    return question.invitation_set.aggregate(last=Max("number"))["last"] or 0
 
 
 def why_none(question: Question) -> str:
@@ -59,7 +54,7 @@ class MakeForm(forms.Form):
             raise ValidationError(reason)
         with transaction.atomic():
             question.choice_set.lock()
-            last = last_number(question)
+            last = question.invitation_set.last_number()
             if last != self.cleaned_data["after"]:
                 raise ValidationError(
                     f"Codes up to number {last} were made since this page was loaded. "
@@ -83,7 +78,7 @@ class VoidForm(forms.Form):
         text = self.cleaned_data["numbers"].lower()
         codes = question.invitation_set.all()
         if text != "all":
-            numbers = _read_numbers(text, last_number(question))
+            numbers = _read_numbers(text, codes.last_number())
             codes = codes.filter(number__in=numbers)
         voided = codes.void()
         return voided, 0 if text == "all" else codes.count() - voided
@@ -139,7 +134,7 @@ def sheet(
         "slips": [(n, spell(code), drawn.path(code)) for n, code in numbered],
         "size": drawn.size + 8,
         "codes": " ".join(code for _, code in numbered),
-        "address": _address(request, question.get_absolute_url()),
+        "address": address(request, question.get_absolute_url()),
     }
 
 
@@ -168,7 +163,8 @@ def find_codes(question: Question, text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _address(request: HttpRequest, path: str) -> str:
+def address(request: HttpRequest, path: str) -> str:
+    """Return what a phone in the room opens, for a QR code."""
     return (
         settings.SITE_URL + path
         if settings.SITE_URL
@@ -177,7 +173,7 @@ def _address(request: HttpRequest, path: str) -> str:
 
 
 def _link(request: HttpRequest, question: Question, code: str) -> str:
-    return _address(request, reverse("polls:code", args=[question.pk, code]))
+    return address(request, reverse("polls:code", args=[question.pk, code]))
 
 
 class _QrCodes:

@@ -8,8 +8,8 @@ import datetime
 import enum
 import hashlib
 import itertools
-import secrets
 import random
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +18,9 @@ from typing import NamedTuple, TypedDict
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import OperationalError, models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -309,7 +309,8 @@ class QuestionQuerySet(models.QuerySet["Question"]):
             Ballot.objects.filter(question__in=self).erase()
             return super().delete()
 
-    # As Django marks its own: not a method of managers, not callable from templates.
+    # As Django marks its own: not a method of managers, not callable from templates. (Functions have no such attributes
+    # for a type checker.)
     delete.queryset_only = True  # type: ignore[attr-defined]
     delete.alters_data = True  # type: ignore[attr-defined]
 
@@ -624,12 +625,15 @@ class Question(models.Model):
                 if not Question.objects.filter(pk=self.pk).exists():
                     raise Choice.DoesNotExist
                 return None
-            now = self._require_same()
+            # This object, and not one loaded anew: it is what the voter was shown.
+            ballot.question = self
+            with connection.cursor() as cursor:
+                ballot_box.require_same(cursor, [ballot])
             marked = list(
                 ballot.mark_set.order_by("rank").values_list("choice_id", flat=True)
             )
             if marked != choices:
-                if not now.may_change:
+                if not Question.objects.filter(pk=self.pk, may_change=True).exists():
                     raise NotChangeable(
                         "You have voted already, and votes on this poll are final."
                     )
@@ -650,7 +654,7 @@ class Question(models.Model):
     def _move_marks(
         self, ballot: "Ballot", marked: list[int], choices: list[int]
     ) -> None:
-        """Move the marks of a ballot, which the caller has just made or locked, and the totals with them."""
+        """Move the marks of a ballot, which the caller has locked, and the totals with them."""
         before, after = self.weights(marked), self.weights(choices)
         # In id order, whatever a voter changes: two ballots cannot wait for each other.
         for pk in sorted(before | after):
@@ -664,14 +668,12 @@ class Question(models.Model):
                 raise Choice.DoesNotExist
         if self.kind == Kind.RANKED:
             Ranking.objects.move(self, marked, choices)
-        if marked:
-            ballot.mark_set.all().delete()
-            ballot.changed_at = timezone.now()
-            ballot.save(update_fields=["changed_at"])
-        marks = [
-            Mark(ballot=ballot, choice_id=c, rank=n) for n, c in enumerate(choices, 1)
-        ]
-        Mark.objects.bulk_create(marks)
+        ballot.mark_set.all().delete()
+        ballot.changed_at = timezone.now()
+        ballot.save(update_fields=["changed_at"])
+        if choices:
+            with connection.cursor() as cursor:
+                ballot_box.insert_marks(cursor, [(ballot.pk, choices)])
 
     def weights(self, choices: list[int]) -> dict[int, tuple[int, int]]:
         """Return what a ballot adds to each choice: to its votes, and to the number of ballots."""
@@ -679,19 +681,6 @@ class Question(models.Model):
         return {
             pk: (int(n == 0 or not ranked), int(n == 0)) for n, pk in enumerate(choices)
         }
-
-    def _require_same(self) -> "Question":
-        """Return the question as it is now. Raises Refused if it takes this ballot no more.
-
-        To be called with the totals locked: a vote may have waited there for
-        the question to be closed.
-        """
-        now = Question.objects.get(pk=self.pk)
-        if not now.is_open:
-            raise NotOpen("Your vote was not counted.")
-        if any(getattr(now, name) != getattr(self, name) for name in self.RULES):
-            raise Changed
-        return now
 
     def require_invited(self, voter: str) -> None:
         if self.voters == Voters.CODES and not self.invitation_set.valid(voter):
@@ -1028,6 +1017,9 @@ class Mark(models.Model):
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def last_number(self) -> int:
+        return self.aggregate(last=models.Max("number"))["last"] or 0
+
     def with_use(self) -> "InvitationQuerySet":
         """Add `used`: whether a ballot was cast with it."""
         ballots = Ballot.objects.filter(

@@ -26,6 +26,7 @@ from django.views.decorators.csrf import csrf_protect
 from . import guesses, memory, picture
 from .errors import allow, error_page, require_utf8, unavailable
 from .forms import BallotForm
+from .invitations import address
 from .live import EventStream
 from .memory import for_everyone
 from .models import (
@@ -387,12 +388,8 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
 @for_everyone
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
-    tally, path = question.tally(), question.get_absolute_url()
-    link = (
-        settings.SITE_URL + path
-        if settings.SITE_URL
-        else request.build_absolute_uri(path)
-    )
+    tally = question.tally()
+    link = address(request, question.get_absolute_url())
     code = segno.make_qr(link, error="m")
     squares = [
         f"M{x} {y}h1v1h-1z"

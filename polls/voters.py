@@ -10,7 +10,6 @@ import secrets
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
-from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 
 from .models import Invitation, NotInvited, Question, Role, Voters, new_code, read_code
@@ -33,11 +32,17 @@ def _read_cookie(request: HttpRequest, name: str) -> str | None:
         return None
 
 
-def _set_cookie(response: HttpResponse, name: str, value: str, path: str = "/") -> None:
+def _set_cookie(
+    response: HttpResponse,
+    name: str,
+    value: str,
+    path: str = "/",
+    age: int = COOKIE_AGE,
+) -> None:
     response.set_cookie(
         name,
-        _signer.sign(value),
-        max_age=COOKIE_AGE,
+        value,
+        max_age=age,
         path=path,
         httponly=True,
         samesite="Lax",
@@ -59,9 +64,9 @@ def read_voter(request: HttpRequest, question: Question) -> str | None:
 def remember_voter(response: HttpResponse, question: Question, voter: str) -> None:
     """Let the browser show who it is next time. An account is known without."""
     if question.voters == Voters.ANYONE:
-        _set_cookie(response, COOKIE, voter)
+        _set_cookie(response, COOKIE, _signer.sign(voter))
     elif question.voters == Voters.CODES:
-        code = voter.removeprefix("code:")
+        code = _signer.sign(voter.removeprefix("code:"))
         _set_cookie(response, f"code{question.pk}", code, question.get_absolute_url())
 
 
@@ -69,15 +74,8 @@ def remember_draft(
     response: HttpResponse, question: Question, choices: list[int]
 ) -> None:
     """Keep what somebody chose before logging in; in the browser, not in an address that servers write down."""
-    response.set_cookie(
-        "draft",
-        "-".join(map(str, choices)),
-        max_age=3600,
-        path=question.get_absolute_url(),
-        httponly=True,
-        samesite="Lax",
-        secure=settings.VOTER_COOKIE_SECURE,
-    )
+    ids = "-".join(map(str, choices))
+    _set_cookie(response, "draft", ids, question.get_absolute_url(), age=3600)
 
 
 def read_draft(request: HttpRequest) -> list[int]:
@@ -116,8 +114,8 @@ def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
     with transaction.atomic():
         # Two organisers who make codes at once do not give the same numbers.
         question.choice_set.lock()
-        last = question.invitation_set.aggregate(last=Max("number"))["last"] or 0
-        numbered = list(enumerate(codes, last + 1))
+        first = question.invitation_set.last_number() + 1
+        numbered = list(enumerate(codes, first))
         Invitation.objects.bulk_create(
             (
                 Invitation(

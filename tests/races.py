@@ -15,16 +15,24 @@ def race(*runs: Callable[[], object]) -> list[object]:
     barrier = threading.Barrier(len(runs))
 
     def runner(run: Callable[[], object]) -> object:
-        try:
+        def together() -> object:
             barrier.wait(10)
             return run()
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
+
+        return outcome(together)
 
     with ThreadPoolExecutor(len(runs)) as threads:
         return list(threads.map(runner, runs))
+
+
+def outcome(run: Callable[[], object]) -> object:
+    """Return what it returns or raises, and give the thread's connection back."""
+    try:
+        return run()
+    except Exception as error:
+        return error
+    finally:
+        connection.close()
 
 
 def sound(question: Question) -> int:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
+from races import outcome
 
 from polls import ballot_box
 from polls.models import Ballot, Changed, Choice, NotOpen, Question
@@ -23,18 +24,9 @@ def ask(**fields: object) -> tuple[Question, int]:
 
 def together(*casts):
     """Run all in threads of their own, so that they wait for one another; return what each returned or raised."""
-
-    def run(cast):
-        try:
-            return cast()
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
-
     with ThreadPoolExecutor(len(casts)) as threads:
         with ballot_box._writing:
-            runs = [threads.submit(run, cast) for cast in casts]
+            runs = [threads.submit(outcome, cast) for cast in casts]
             while len(ballot_box._waiting) < len(casts):
                 time.sleep(0.001)
         return [run.result() for run in runs]

@@ -1,7 +1,6 @@
 """The stream of live results through real servers."""
 
 import os
-import re
 import signal
 import time
 from pathlib import Path

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from test_admin import form
 from races import race, sound
 

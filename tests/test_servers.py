@@ -1,6 +1,5 @@
 """Every command of the README as a real server, taking votes."""
 
-import shutil
 import signal
 import threading
 import time

@@ -1,10 +1,10 @@
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from polls.file_count import Foreign, count_file
+from polls.file_count import Foreign, count_file, round_line, votes_line
 from polls.models import Ballot, Question, Tally
 from polls.recounting import repair, wrong_ballots, wrong_totals
 
@@ -97,15 +97,9 @@ def _count(tally: Tally) -> Iterator[str]:
         return
     if not tally["rounds"]:
         votes = [choice["votes"] for choice in tally["choices"]]
-        yield f"Votes: {_listed(names, votes)}"
+        yield votes_line(names, votes)
     for n, round_ in enumerate(tally["rounds"], 1):
-        votes = _listed(names, round_["votes"])
-        yield f"Round {n}: {votes}; exhausted: {round_['exhausted']}"
+        yield round_line(n, names, round_["votes"], round_["exhausted"])
     for name, choice in zip(names, tally["choices"]):
         if choice["id"] == tally["elected"]:
             yield f"Elected: {name}"
-
-
-def _listed(names: list[str], votes: Sequence[int | None]) -> str:
-    """Leave out those that are out."""
-    return "; ".join(f"{name}: {n}" for name, n in zip(names, votes) if n is not None)
