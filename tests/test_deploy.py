@@ -16,6 +16,39 @@ pytestmark = pytest.mark.once
 NAME = "polls.example.org"
 
 
+def make_certificate(folder):
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    words += [
+        "-keyout",
+        folder / "key",
+        "-out",
+        folder / "cert",
+        "-subj",
+        f"/CN={NAME}",
+    ]
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def write_config(folder, port, http, https):
+    """Write the shipped file with our own ports and certificate, and what nginx needs around it."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    for old, new in [
+        ("127.0.0.1:8000", f"127.0.0.1:{port}"),
+        ("listen 80;", f"listen 127.0.0.1:{http};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
+        (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(folder / "cert")),
+        (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(folder / "key")),
+    ]:
+        assert old in text
+        text = text.replace(old, new)
+    main = folder / "nginx.conf"
+    main.write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\n{text}\n}}\n"
+    )
+    return main
+
+
 @pytest.fixture
 def proxy(tmp_path):
     """Return a function that puts nginx before a site and returns the address of its https port."""
@@ -25,34 +58,8 @@ def proxy(tmp_path):
 
     def proxy(site):
         http, https = free_port(), free_port()
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-            + [
-                "-keyout",
-                tmp_path / "key",
-                "-out",
-                tmp_path / "cert",
-                "-subj",
-                f"/CN={NAME}",
-            ],
-            check=True,
-            capture_output=True,
-        )
-        text = (ROOT / "deploy" / "nginx.conf").read_text()
-        for old, new in [
-            ("127.0.0.1:8000", f"127.0.0.1:{site.port}"),
-            ("listen 80;", f"listen 127.0.0.1:{http};"),
-            ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
-            (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(tmp_path / "cert")),
-            (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(tmp_path / "key")),
-        ]:
-            assert old in text
-            text = text.replace(old, new)
-        main = tmp_path / "nginx.conf"
-        main.write_text(
-            f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
-            f"events {{}}\nhttp {{\n{text}\n}}\n"
-        )
+        make_certificate(tmp_path)
+        main = write_config(tmp_path, site.port, http, https)
         started.append(
             subprocess.Popen(["nginx", "-c", main, "-e", tmp_path / "error.log"])
         )
