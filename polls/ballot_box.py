@@ -11,12 +11,12 @@ times as long to build them as a database to run them.
 
 import fcntl
 import functools
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -88,8 +88,10 @@ def _write_each_with_its_outcome(slips: list[Slip]) -> None:
 
 
 @functools.cache
-def _queue_file() -> TextIO:
-    return open(f"{connection.settings_dict['NAME']}.queue", "w")
+def _queue_file() -> int:
+    """Return a file descriptor, which stays open as long as the process."""
+    name = f"{connection.settings_dict['NAME']}.queue"
+    return os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _wait_in_line(seconds: float) -> None:
