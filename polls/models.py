@@ -18,7 +18,7 @@ from typing import NamedTuple, TypedDict
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import OperationalError, connection, models, transaction
+from django.db import OperationalError, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Cast
 from django.urls import reverse
@@ -27,6 +27,7 @@ from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 
 from . import ballot_box
+from .ballot_rows import RULES
 from .runoff import Round, run_off
 
 
@@ -485,15 +486,6 @@ class Question(models.Model):
             or self.ballot_set.exists()
         )
 
-    # What a ballot is checked against, and must still be when it is written.
-    RULES = [
-        "question_text",
-        "kind",
-        "min_choices",
-        "max_choices",
-        "voters",
-        "voter_salt",
-    ]
     # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
     FROZEN = {
         "question_text": "The wording is what people have voted on",
@@ -621,24 +613,41 @@ class Question(models.Model):
             self.choice_set.lock()
             ballots = Ballot.objects.select_for_update()
             ballot = ballots.filter(question=self, voter=voter).first()
-            if not ballot:
-                if not Question.objects.filter(pk=self.pk).exists():
-                    raise Choice.DoesNotExist
+            if not (ballot or choices):
                 return None
-            # This object, and not one loaded anew: it is what the voter was shown.
-            ballot.question = self
-            with connection.cursor() as cursor:
-                ballot_box.require_same(cursor, [ballot])
-            marked = list(
-                ballot.mark_set.order_by("rank").values_list("choice_id", flat=True)
-            )
+            now = self._require_as_shown(choices)
+            self.require_invited(voter)
+            if not ballot:
+                return None
+            marks = ballot.mark_set.order_by("rank")
+            marked = list(marks.values_list("choice_id", flat=True))
             if marked != choices:
-                if not Question.objects.filter(pk=self.pk, may_change=True).exists():
+                if not now.may_change:
                     raise NotChangeable(
                         "You have voted already, and votes on this poll are final."
                     )
                 self._move_marks(ballot, marked, choices)
         return ballot
+
+    def _require_as_shown(self, choices: list[int]) -> "Question":
+        """Return the question as it is now, if a ballot of this one, which its voter was shown, can count on it.
+
+        The totals are locked: a vote may have waited there for the question to
+        be closed. Raises Refused or Choice.DoesNotExist.
+        """
+        now = Question.objects.filter(pk=self.pk).first()
+        offered = now.offered if now else {}
+        if not now or any(
+            pk not in offered or offered[pk] != self.offered.get(pk) for pk in choices
+        ):
+            raise Choice.DoesNotExist
+        if not now.is_open or now.ballots_sha256:
+            raise NotOpen("Your vote was not counted.")
+        if any(getattr(self, name) != getattr(now, name) for name in RULES):
+            raise Changed
+        # Longer or shorter, it is open: a new ballot of this voter is written under these.
+        self.pub_date, self.closes_at = now.pub_date, now.closes_at
+        return now
 
     def withdraw(self, voter: str) -> bool:
         """Take this voter's ballot out of the count and delete it; False if there is none.
@@ -671,9 +680,10 @@ class Question(models.Model):
         ballot.mark_set.all().delete()
         ballot.changed_at = timezone.now()
         ballot.save(update_fields=["changed_at"])
-        if choices:
-            with connection.cursor() as cursor:
-                ballot_box.insert_marks(cursor, [(ballot.pk, choices)])
+        Mark.objects.bulk_create(
+            Mark(ballot=ballot, choice_id=choice, rank=rank)
+            for rank, choice in enumerate(choices, 1)
+        )
 
     def weights(self, choices: list[int]) -> dict[int, tuple[int, int]]:
         """Return what a ballot adds to each choice: to its votes, and to the number of ballots."""
@@ -812,7 +822,8 @@ def _ids(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def _text(choices: Iterable[int]) -> str:
+def ranking(choices: Iterable[int]) -> str:
+    """Return the text of Ranking.choices."""
     return ",".join(map(str, choices))
 
 
@@ -832,7 +843,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def move(self, question: Question, before: list[int], after: list[int]) -> None:
         """Take a ballot from one ranking to another; its choices are locked, so no other ballot makes the same row."""
         for choices, step in ((before, -1), (after, 1)):
-            text = _text(choices)
+            text = ranking(choices)
             rows = self.filter(question=question, choices=text)
             if choices and not rows.update(ballots=F("ballots") + step):
                 self.create(question=question, choices=text, ballots=step)
@@ -885,7 +896,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
             question.choice_set.lock()
             self.filter(question=question).delete()
             self.bulk_create(
-                Ranking(question=question, choices=_text(choices), ballots=ballots)
+                Ranking(question=question, choices=ranking(choices), ballots=ballots)
                 for choices, ballots in self.recounted(question).items()
             )
 

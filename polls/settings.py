@@ -213,6 +213,9 @@ if "postgresql" not in _database.setdefault("ENGINE", "django.db.backends.sqlite
             f"The data folder {str(_folder)!r} cannot be used ({error.strerror}). "
             "Make it writable, or name another one in DATA_DIR."
         )
+else:
+    # The statement that writes ballots is prepared; Django would switch that off.
+    _database["OPTIONS"] = {"prepare_threshold": 5} | _database.get("OPTIONS", {})
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

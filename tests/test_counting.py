@@ -56,14 +56,12 @@ class Model:
 
     def _write(self, voter, marks):
         before = self.ballots.get(voter)
-        if before is None and 5 in marks:
+        if 5 in marks:
             return Choice.DoesNotExist
         if self.closed:
             return NotOpen
         if before is not None and before != marks and not self.may_change:
             return NotChangeable
-        if 5 in marks:
-            return Choice.DoesNotExist
         self.ballots[voter] = marks
         if not marks:
             del self.ballots[voter]
