@@ -23,7 +23,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from . import guesses, memory, picture
+from . import ballot_box, guesses, memory, picture
 from .errors import allow, error_page, require_utf8, unavailable
 from .forms import BallotForm
 from .invitations import address
@@ -89,6 +89,7 @@ def _page_number(request: HttpRequest) -> int:
 
 
 def _published_or_404(question_id: int) -> Question:
+    ballot_box.require_thread()
     return get_object_or_404(Question.objects.published(), pk=question_id)
 
 
@@ -197,6 +198,10 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
         remember_voter(response, question, voter)
     forget_draft(response, question)
     return response
+
+
+# Under ASGI: see Handler._answer_on_loop().
+vote.on_loop = True
 
 
 def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:
