@@ -2,22 +2,24 @@
 
 import collections, csv, hashlib, sys
 
-digest = hashlib.sha256()
-for line in open(sys.argv[1], "rb"):
-    digest.update(line)
-print("SHA-256:", digest.hexdigest())
-
-rows = csv.reader(open(sys.argv[1], newline="", encoding="utf-8"))
-ranked, last, ballots = next(rows)[1] == "rank 1", "", collections.Counter()
-for receipt, *choices in rows:
-    if last >= receipt:
-        sys.exit(f"{receipt} stands twice, or is out of order.")
-    last = receipt
-    ballots[tuple(filter(None, choices))] += 1
+if not sys.argv[1:]:
+    sys.exit("Name a file: python3 recount.py poll-1-ballots.csv")
+path, last, ballots = sys.argv[1], "", collections.Counter()
+try:
+    print("SHA-256:", hashlib.sha256(open(path, "rb").read()).hexdigest())
+    rows = csv.reader(open(path, newline="", encoding="utf-8"))
+    ranked = {"choice 1": False, "rank 1": True}[next(rows, [])[1]]
+    for receipt, *choices in rows:
+        if last >= receipt:
+            sys.exit(f"{receipt} stands twice, or is out of order.")
+        last = receipt
+        ballots[tuple(filter(None, choices))] += 1
+    left = sorted(set().union(*ballots), key=lambda choice: int(choice.split(".")[0]))
+except (OSError, LookupError, ValueError, csv.Error):
+    sys.exit(f"{path} is no ballots.csv. Name one as the results page gives it.")
 total = sum(ballots.values())
 print("Ballots:", total)
 
-left = sorted(set().union(*ballots), key=lambda choice: int(choice.split(".")[0]))
 counted, rounds = 1 if ranked else None, []
 while left:
     votes = dict.fromkeys(left, 0)

@@ -147,9 +147,9 @@ def test_it_prints_the_count_of_one_question(counted, lunch):
     ]
 
 
-def by_script(path) -> str:
-    words = [sys.executable, "-I", ROOT / "docs" / "recount.py", path]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def run_script(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", ROOT / "docs" / "recount.py", *words]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def comparable(said: str, texts: list[str]) -> list[str]:
@@ -185,7 +185,7 @@ def test_the_file_alone_gives_the_count_of_the_results_page(
     path.write_bytes(ask_for(client, question).file)
     page = client.get(f"/polls/{question.pk}/results/")
     said = recount("--file", path)
-    assert by_script(path) == said
+    assert run_script(path).stdout == said
     assert said.startswith(
         f"SHA-256: {page.context['fingerprint']}\nBallots: {len(ballots)}\n"
     )
@@ -234,6 +234,41 @@ def test_it_says_what_is_wrong_with_a_file(tmp_path, text, sentence):
         path.write_text(text, encoding="latin-1")
     with pytest.raises(CommandError, match=sentence):
         recount("--file", path)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"name,age\nAda,36\n",
+        b"choice_id,choice,votes,percent\n1,Red,2,66.7\n",
+        b"receipt,choice 1\n\n",
+        b"receipt,choice 1\nAAAA-AAAA-AAAA,Red\n",
+        "receipt,choice 1\nAAAA-AAAA-AAAA,1. Café\n".encode("latin-1"),
+        "receipt,choice 1\n".encode("utf-16"),
+        bytes(range(256)),
+    ],
+    ids=str,
+)
+def test_the_script_says_that_a_file_is_another_one(tmp_path, data):
+    path = tmp_path / "ballots.csv"
+    path.write_bytes(data)
+    ended = run_script(path)
+    sentence = f"{path} is no ballots.csv. Name one as the results page gives it.\n"
+    assert (ended.returncode, ended.stderr) == (1, sentence)
+
+
+@pytest.mark.once
+def test_the_script_requires_a_file(tmp_path):
+    for words, sentence in [
+        ([], "Name a file: "),
+        ([tmp_path], f"{tmp_path} is no ballots.csv. "),
+        ([tmp_path / "none.csv"], f"{tmp_path / 'none.csv'} is no ballots.csv. "),
+    ]:
+        ended = run_script(*words)
+        assert ended.returncode == 1 and ended.stderr.startswith(sentence)
+        assert ended.stderr.count("\n") == 1
 
 
 def test_a_file_and_a_question_do_not_go_together(tmp_path):
