@@ -299,7 +299,7 @@ class QuestionAdmin(admin.ModelAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Question | None:
-        """Find the question, and whether it is promised; to be saved, with its choices locked.
+        """Find the question, and whether it is promised and open; to be saved, with its choices locked.
 
         A first ballot under way is waited for, and a later one waits until the
         page is saved: no wording changes under a ballot.
@@ -312,6 +312,8 @@ class QuestionAdmin(admin.ModelAdmin):
             question = super().get_object(request, object_id, from_field)
         if question:
             question.promised = question.is_promised
+            # As it is stored: a form that is refused leaves what was posted in it.
+            question.can_close = question.is_open
         return question
 
     def get_readonly_fields(
@@ -467,17 +469,36 @@ class QuestionAdmin(admin.ModelAdmin):
         return names, counts, set(), []
 
     @admin.action(description="Close selected questions now", permissions=["change"])
-    def close_now(self, request: HttpRequest, queryset: QuerySet[Question]) -> None:
-        closed = [question for question in queryset if question.close()]
+    def close_now(
+        self, request: HttpRequest, queryset: QuerySet[Question]
+    ) -> HttpResponse | None:
+        """Close what is open, after a page that asks: once people have voted, it cannot be undone."""
+        to_close = [question for question in queryset if question.is_open]
+        left = len(queryset) - len(to_close)
+        if to_close and "sure" not in request.POST:
+            return self._close_page(request, to_close, left)
+        closed = [question for question in to_close if question.close()]
         for question in closed:
             self.log_change(request, question, "Closed now.")
-        left = len(queryset) - len(closed)
         if closed:
             sentence = f"Closed: {len(closed)}. No vote counts any more."
             self.message_user(request, sentence, messages.SUCCESS)
+        left += len(to_close) - len(closed)
         if left:
             sentence = f"Not open, and left as they were: {left}."
             self.message_user(request, sentence, messages.WARNING)
+        return None
+
+    def _close_page(
+        self, request: HttpRequest, questions: list[Question], left: int
+    ) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": "Close now?",
+            "opts": self.opts,
+            "questions": questions,
+            "left": left,
+        }
+        return render(request, "admin/polls/question/close.html", context)
 
     @admin.action(description="Duplicate selected questions", permissions=["add"])
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Question]) -> None:

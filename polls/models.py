@@ -530,7 +530,7 @@ class Question(models.Model):
             if self.state(now) == "closed":
                 yield "The poll has closed and its count is public: duplicate the question instead of opening it again."
             elif after.closes_at and after.closes_at < now:
-                yield "People have voted since then. To close the poll at once, use “Close selected questions now” in the list."
+                yield "People have voted since then. To close the poll at once, use “Close now” above the form."
 
     def close(self) -> bool:
         """Close the question now; return False if it was not open.

@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
@@ -130,16 +133,58 @@ def test_it_searches(admin_client, ask):
     assert [q.question_text for q in page.context["cl"].result_list] == ["Tea?"]
 
 
-def act(client, action, *questions):
+def act(client, action, *questions, **more):
     data = {"action": action, "_selected_action": [q.pk for q in questions]}
-    return client.post(LIST, data, follow=True)
+    return client.post(LIST, data | more, follow=True)
 
 
-def test_close_now_closes_what_is_open(admin_client, ask):
-    page = act(admin_client, "close_now", ask("Now?"), ask("Later?", opens=1))
+def hidden(page):
+    """Return what the form of a page posts."""
+    inputs = re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', page.text)
+    return {name: value for name, value in inputs if name != "csrfmiddlewaretoken"}
+
+
+def test_close_now_asks_first(admin_client, colours, ask):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    page = act(admin_client, "close_now", colours, ask("<b>Later?", opens=1))
+    assert "Which colour?</a> (1 ballot)" in page.text and "Later?" not in page.text
+    assert "Not open, and left as they are: 1." in page.text
+    assert "people have voted on cannot be opened again." in page.text
+    assert Question.objects.closed().count() == 0
+
+
+def test_close_now_closes_what_its_page_named(admin_client, colours, ask):
+    ask("Another?")
+    sent = hidden(act(admin_client, "close_now", colours))
+    page = admin_client.post(LIST, sent, follow=True)
     assert "Closed: 1." in page.text
+    assert Question.objects.closed().get() == colours
+    logged = LogEntry.objects.get()
+    assert (logged.object_repr, logged.change_message) == (
+        "Which colour?",
+        "Closed now.",
+    )
+
+
+def test_close_now_leaves_what_is_not_open(admin_client, colours, ask):
+    page = act(admin_client, "close_now", ask("Later?", opens=1))
     assert "Not open, and left as they were: 1." in page.text
-    assert Question.objects.closed().get().question_text == "Now?"
+    sent = hidden(act(admin_client, "close_now", colours))
+    colours.close()
+    closed = Question.objects.get(pk=colours.pk).closes_at
+    page = admin_client.post(LIST, sent, follow=True)
+    assert "Not open, and left as they were: 1." in page.text
+    assert Question.objects.get(pk=colours.pk).closes_at == closed
+
+
+def test_an_open_question_has_a_button_to_close_it(admin_client, colours):
+    path = f"{LIST}{colours.pk}/change/"
+    page = admin_client.get(path).text
+    form = page[page.index("Close now</button>") - 400 :].partition("<form")[2]
+    assert f'action="{LIST}"' in form and 'name="action" value="close_now"' in form
+    assert f'name="_selected_action" value="{colours.pk}"' in form
+    colours.close()
+    assert "Close now" not in admin_client.get(path).text
 
 
 def test_duplicate_makes_a_scheduled_copy(admin_client, colours):
@@ -189,8 +234,8 @@ def test_markup_is_shown_as_text(admin_client, ask):
 
 def test_it_requires_an_organiser(client, colours):
     assert client.get(LIST).status_code == 302
-    act(client, "close_now", colours)
-    assert colours.is_open
+    act(client, "close_now", colours, sure="yes")
+    assert Question.objects.get().is_open
 
 
 def test_actions_require_their_permission(client, colours):
@@ -198,7 +243,9 @@ def test_actions_require_their_permission(client, colours):
     viewer.user_permissions.add(Permission.objects.get(codename="view_question"))
     client.force_login(viewer)
     act(client, "close_now", colours)
+    act(client, "close_now", colours, sure="yes")
     act(client, "duplicate", colours)
+    assert "Close now" not in client.get(f"{LIST}{colours.pk}/change/").text
     assert Question.objects.open().count() == Question.objects.count() == 1
 
 

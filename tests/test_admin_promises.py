@@ -1,7 +1,10 @@
 """What the admin keeps of what voters were told, once somebody has voted."""
 
+import datetime
+
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 from test_admin import LIST, form
 
 from polls.models import Choice, Question
@@ -154,6 +157,16 @@ def test_a_closed_question_stays_closed_to_the_microsecond(admin_client, voted):
     page = save(admin_client, voted, closes_at_0="2099-01-01", closes_at_1="0:0").text
     assert "The poll has closed and its count is public" in page
     assert Question.objects.get().closes_at == closed
+
+
+def test_it_leads_to_the_button_who_ends_a_poll_in_the_past(admin_client, voted):
+    question = Question.objects.get()
+    Question.objects.update(pub_date=question.pub_date - datetime.timedelta(days=2))
+    yesterday = (timezone.now() - datetime.timedelta(days=1)).date().isoformat()
+    page = save(admin_client, voted, closes_at_0=yesterday, closes_at_1="00:00").text
+    assert "To close the poll at once, use “Close now” above the form." in page
+    assert ">Close now</button>" in page
+    assert Question.objects.get().is_open
 
 
 def test_the_page_leads_to_a_copy(admin_client, voted):

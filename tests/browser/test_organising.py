@@ -39,6 +39,7 @@ def test_it_works(page, site):
 
 
 def test_close_now_ends_the_vote(page, site):
+    """From the list and from the question's own page; both ask first."""
     log_in(page, site)
     write_question(page)
     page.goto("/admin/polls/question/")
@@ -48,6 +49,12 @@ def test_close_now_ends_the_vote(page, site):
     page.get_by_role("button", name="Run").or_(
         page.get_by_role("button", name="Go")
     ).click()
+    page.get_by_role("link", name="No, go back").click()
+    expect(row).to_contain_text("Open")
+    row.get_by_role("link", name="Tea or coffee?").click()
+    page.get_by_role("button", name="Close now").click()
+    expect(page.get_by_text("Tea or coffee? (0 ballots)")).to_be_visible()
+    page.get_by_role("button", name="Close now").click()
     expect(page.get_by_text("Closed: 1.")).to_be_visible()
     expect(row).to_contain_text("Closed")
 
