@@ -15,6 +15,8 @@ def for_good() -> Iterator[None]:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA secure_delete=ON")
+        # Before anything is deleted: whoever is killed leaves it to the next run.
+        _set_due(cursor, True)
         try:
             yield
         finally:
@@ -22,14 +24,39 @@ def for_good() -> Iterator[None]:
             _rewrite(cursor)
 
 
+# The database itself keeps, until it is done, that its files are to be written anew: SQLite in a number that it has for
+# its users, PostgreSQL as a comment on a table.
+_DUE = "What manage.py purge deleted is still in the files."
+
+
+def is_due() -> bool:
+    """Tell whether an earlier run has deleted something and could not overwrite it."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA user_version")
+            return cursor.fetchone()[0] == 1
+        cursor.execute("SELECT obj_description('polls_question'::regclass, 'pg_class')")
+        return cursor.fetchone()[0] == _DUE
+
+
+def _set_due(cursor: CursorWrapper, due: bool) -> None:
+    if connection.vendor == "sqlite":
+        cursor.execute(f"PRAGMA user_version={int(due)}")
+    else:
+        words = f"'{_DUE}'" if due else "NULL"
+        cursor.execute(f"COMMENT ON TABLE polls_question IS {words}")
+
+
 def _rewrite(cursor: CursorWrapper) -> None:
     on_sqlite = connection.vendor == "sqlite"
     try:
         _rewrite_sqlite(cursor) if on_sqlite else _rewrite_postgresql(cursor)
+        _set_due(cursor, False)
     except OperationalError as error:
         raise CommandError(
             f"It is deleted, but the database's files could not be written anew ({error}), and what was deleted "
-            "can still be found in them. Run VACUUM on the database when nobody else uses it."
+            "can still be found in them. Make room, or wait until nobody else uses the database, and say purge --yes "
+            "again."
         ) from None
 
 

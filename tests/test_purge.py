@@ -1,5 +1,6 @@
 """manage.py purge: what is forgotten when, and that it is really gone."""
 
+import contextlib
 import datetime
 import io
 import threading
@@ -12,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from test_ballots_csv import ask_for, voted
 
-from polls import models
+from polls import erasure, models
 from polls.models import Ballot, Choice, Mark, Question, Voters
 from polls.voters import make_codes, voter_key, what_is_kept
 
@@ -184,6 +185,52 @@ def test_it_waits_for_who_still_sees_the_salt(old):
         threading.Timer(1, reader.rollback).start()
         purge("--forget-voters", "9", "--yes")
     assert salt not in files()
+
+
+@pytest.fixture
+def reader(old, monkeypatch):
+    """Somebody who has begun to read, and for whom nobody waits long."""
+    monkeypatch.setattr(erasure.time, "sleep", lambda seconds: None)
+    on_sqlite = connection.vendor == "sqlite"
+    with contextlib.closing(connection.copy()) as other, other.cursor() as cursor:
+        cursor.execute(
+            "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        )
+        cursor.execute("SELECT voter_salt FROM polls_question")
+        if on_sqlite:
+            with connection.cursor() as own:
+                own.execute("PRAGMA busy_timeout=0")
+        yield cursor
+    purge("--yes")
+    connection.close()
+
+
+def test_it_notes_first_that_something_is_to_be_overwritten(db):
+    """Whoever kills the run in the middle leaves that to the next one."""
+    with erasure.for_good():
+        assert erasure.is_due()
+    assert not erasure.is_due()
+
+
+@pytest.mark.parametrize("words", [[], ["--forget-voters", "9"]], ids=str)
+def test_a_later_run_overwrites_what_could_not_be(old, reader, words):
+    with pytest.raises(CommandError, match="can still be found in them"):
+        purge("--forget-voters", "9", "--yes")
+    with pytest.raises(CommandError, match="can still be found in them"):
+        purge(*words, "--yes")
+    assert old.voter_salt.encode() in files()
+    reader.execute("ROLLBACK")
+    assert "is gone from the files too." in purge(*words, "--yes")
+    assert old.voter_salt.encode() not in files()
+    assert "gone" not in purge(*words, "--yes")
+
+
+def test_it_overwrites_nothing_without_yes(old, reader):
+    with pytest.raises(CommandError):
+        purge("--forget-voters", "9", "--yes")
+    reader.execute("ROLLBACK")
+    assert "No poll has been closed for so long." in purge("--forget-voters", "9")
+    assert old.voter_salt.encode() in files()
 
 
 @pytest.mark.parametrize("days", [None, 30])

@@ -50,7 +50,8 @@ class Command(BaseCommand):
         days = forget_voters, delete_ballots, delete_polls
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
-        if days == (None, None, None):
+        unfinished = yes and erasure.is_due()
+        if days == (None, None, None) and not unfinished:
             self.stdout.write(NOTHING)
             return
         # What goes with its poll, or with its ballots, need not be looked at before.
@@ -63,11 +64,13 @@ class Command(BaseCommand):
             self._say(polls, ballots, voters)
             return
         groups = [list(questions) for questions in (polls, ballots, voters)]
-        if not any(groups):
+        if not any(groups) and not unfinished:
             self.stdout.write("No poll has been closed for so long.")
             return
         with erasure.for_good():
             refused = self._purge(*groups)
+        if unfinished:
+            self.stdout.write("What was deleted before is gone from the files too.")
         if refused:
             raise CommandError(
                 "Some questions were left as they are; the others are done."
