@@ -110,11 +110,15 @@ class ChoiceTally(TypedDict):
 
 
 class RoundTally(TypedDict):
-    """Votes in the order of the tally's choices, None for those that are out; ids."""
+    """Votes in the order of the tally's choices, None for those that are out; ids.
+
+    `tied` are those that were last together, of which the rule for ties let one go out.
+    """
 
     votes: list[int | None]
     exhausted: int
     eliminated: int | None
+    tied: list[int]
 
 
 class Tally(TypedDict):
@@ -263,6 +267,7 @@ def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
         "votes": [round_["votes"].get(pk) for pk in choices],
         "exhausted": round_["exhausted"],
         "eliminated": round_["eliminated"],
+        "tied": round_["tied"],
     }
 
 

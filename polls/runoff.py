@@ -18,11 +18,15 @@ TIE_RULE = (
 
 
 class Round(TypedDict):
-    """Votes by choice id, in the order of the ballot page, of the choices that are still in."""
+    """Votes by choice id, in the order of the ballot page, of the choices that are still in.
+
+    `tied` are the choices of which TIE_RULE has let one go out; mostly none.
+    """
 
     votes: dict[int, int]
     exhausted: int
     eliminated: int | None
+    tied: list[int]
 
 
 def run_off(
@@ -43,13 +47,15 @@ def run_off(
                 firsts[ranking[0]] += ballots
         votes = {choice: firsts[choice] for choice in remaining}
         in_play, exhausted = sum(votes.values()), rankings.get((), 0)
-        rounds.append(Round(votes=votes, exhausted=exhausted, eliminated=None))
+        rounds.append(Round(votes=votes, exhausted=exhausted, eliminated=None, tied=[]))
         if not in_play:
             return rounds, None
         leader = max(votes, key=votes.__getitem__)
         if 2 * votes[leader] > in_play:
             return rounds, leader
-        rounds[-1]["eliminated"] = _last(rounds)
+        lowest = _fewest(remaining, votes)
+        rounds[-1]["eliminated"] = _last(lowest, rounds)
+        rounds[-1]["tied"] = lowest if len(lowest) > 1 else []
         remaining.remove(rounds[-1]["eliminated"])
 
 
@@ -62,9 +68,12 @@ def _without(
     return reduced
 
 
-def _last(rounds: list[Round]) -> int:
-    tied = list(rounds[-1]["votes"])
+def _fewest(choices: list[int], votes: Mapping[int, int]) -> list[int]:
+    fewest = min(votes[choice] for choice in choices)
+    return [choice for choice in choices if votes[choice] == fewest]
+
+
+def _last(tied: list[int], rounds: list[Round]) -> int:
     for earlier in reversed(rounds):
-        fewest = min(earlier["votes"][choice] for choice in tied)
-        tied = [choice for choice in tied if earlier["votes"][choice] == fewest]
+        tied = _fewest(tied, earlier["votes"])
     return tied[-1]

@@ -20,6 +20,7 @@ from django.http import (
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import get_conditional_response
+from django.utils.text import get_text_list
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
@@ -295,9 +296,21 @@ def _shown(tally: Tally) -> dict[str, object]:
     return {
         "tally": tally,
         "rounds": rounds,
+        "ties": _ties(tally),
         "outcome": _outcome(tally),
         "tie_rule": TIE_RULE,
     }
+
+
+def _ties(tally: Tally) -> list[str]:
+    """Say where the rule for ties decided; live.js has the same words."""
+    texts = {choice["id"]: choice["text"] for choice in tally["choices"]}
+    return [
+        f"Round {n}: {get_text_list([texts[pk] for pk in round_['tied']], 'and')} were tied; "
+        f"{texts[round_['eliminated']]} goes out by the rule below."
+        for n, round_ in enumerate(tally["rounds"], 1)
+        if round_["tied"]
+    ]
 
 
 def _outcome(tally: Tally) -> str:

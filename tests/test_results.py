@@ -99,6 +99,22 @@ def test_it_shows_the_rounds_with_what_is_out_and_exhausted(client, drinks):
     assert "<td>0</td><td>1</td><td>2</td>" in re.sub(r">\s+<", "><", rounds)
 
 
+def test_it_says_in_which_round_the_rule_for_ties_decided(client, drinks):
+    rank(drinks, ["Tea"], ["Coffee"])
+    page = client.get(f"/polls/{drinks.pk}/results/").text
+    sentence = "Round 2: Tea and Coffee were tied; Coffee goes out by the rule below."
+    assert page.count("tied;") == 1 and f'<td colspan="4"><span>{sentence}' in page
+    tally = client.get(f"/polls/{drinks.pk}/results.json").json()
+    tea, coffee, _ = drinks.choice_set.order_by("id").values_list("pk", flat=True)
+    assert [round_["tied"] for round_ in tally["rounds"]] == [[], [tea, coffee], []]
+
+
+def test_it_says_nothing_of_ties_where_none_was(client, drinks):
+    rank(drinks, ["Tea"], ["Tea"], ["Coffee"])
+    page = client.get(f"/polls/{drinks.pk}/results/").text
+    assert "tied;" not in page and "Of choices tied for last" in page
+
+
 def test_it_marks_the_ranks_of_the_voter(client, drinks):
     tea, coffee, _ = drinks.choice_set.order_by("id")
     client.get(f"/polls/{drinks.pk}/")

@@ -109,13 +109,14 @@ def test_half_of_the_ballots_is_no_majority(half):
 def test_a_majority_is_of_the_ballots_still_in_play():
     """4 of 9 is no majority; 4 of 7 is, when the ballots of the choice that went out name no other."""
     rounds, elected = run_off({(0,): 4, (1,): 3, (2,): 2}, range(3))
-    assert rounds[1] == {"votes": {0: 4, 1: 3}, "exhausted": 2, "eliminated": None}
+    assert told(rounds)[1] == ([(0, 4), (1, 3)], 2, None)
     assert elected == 0
 
 
 def test_it_handles_no_ballots():
     rounds, elected = run_off({}, [7, 8])
     assert told(rounds) == [([(7, 0), (8, 0)], 0, None)]
+    assert rounds[0]["tied"] == []
     assert elected is None
 
 
@@ -130,6 +131,7 @@ def test_of_the_tied_goes_out_who_had_fewer_in_the_round_before():
     rankings = {(2,): 5, (0,): 4, (1,): 3, (3, 1): 1}
     rounds, _ = run_off(rankings, [1, 2, 3, 0])
     assert [r["eliminated"] for r in rounds[:2]] == [3, 1]
+    assert [r["tied"] for r in rounds] == [[], [1, 0], []]
 
 
 def test_and_so_on_back_to_the_first_round():
@@ -145,6 +147,7 @@ def test_of_those_equal_in_every_round_the_lowest_on_the_page_goes_out():
     for order in itertools.permutations([0, 1, 2]):
         rounds, elected = run_off({(0,): 1, (1,): 1, (2,): 1}, order)
         assert rounds[0]["eliminated"] == order[2]
+        assert [r["tied"] for r in rounds] == [list(order), list(order[:2]), []]
         assert (rounds[1]["eliminated"], elected) == (order[1], order[0])
 
 
@@ -175,6 +178,8 @@ def test_every_ballot_is_in_every_round_and_the_elected_has_a_majority():
         for one, after in itertools.pairwise(rounds):
             votes, out = one["votes"], one["eliminated"]
             assert votes[out] == min(votes.values()), seed
+            last = [choice for choice in votes if votes[choice] == votes[out]]
+            assert one["tied"] == (last if len(last) > 1 else []), seed
             assert 2 * max(votes.values()) <= sum(votes.values()), seed
             assert list(after["votes"]) == [c for c in votes if c != out], seed
 

@@ -109,15 +109,16 @@ def test_rounds_move(watcher, site):
     words = "Coffee would be elected now, with 2 of 3 ballots in round 2."
     expect(now).to_have_text(words, timeout=8000)
     rounds = watcher.get_by_role("region", name="Rounds").get_by_role("row")
-    expect(rounds).to_have_text(
-        ["ChoiceRound 1Round 2", "Tea11", "Coffee Ahead12", "Water1out", "Exhausted00"]
-    )
+    tie = "Round 1: Tea, Coffee and Water were tied; Water goes out by the rule below."
+    table = ["ChoiceRound 1Round 2", "Tea11", "Coffee Ahead12", "Water1out"]
+    expect(rounds).to_have_text([*table, "Exhausted00", tie])
     watcher.locator("img").scroll_into_view_if_needed()
     expect(watcher.locator("img")).not_to_have_attribute("src", drawn, timeout=8000)
     shown = watcher.locator("img").evaluate("picture => picture.naturalWidth")
     assert shown == 480
     watcher.reload()
     expect(now).to_have_text(words)
+    expect(rounds.last).to_have_text(tie)
 
 
 def test_results_that_become_hidden_go_away(watcher, site):

@@ -102,6 +102,22 @@ function roundsRow(text, numbers, isAhead) {
   return row;
 }
 
+// The same words as in views.py.
+function ties({ rounds, choices }) {
+  const text = (id) => choices.find((choice) => choice.id === id).text;
+  return rounds.flatMap(({ tied, eliminated }, n) => tied.length === 0 ? [] : [
+    `Round ${n + 1}: ${tied.slice(0, -1).map(text).join(", ")} and ${text(tied.at(-1))} were tied; `
+    + `${text(eliminated)} goes out by the rule below.`]);
+}
+
+function tieRow(words, columns) {
+  const row = document.createElement("tr");
+  const wide = row.insertCell();
+  wide.colSpan = columns;
+  wide.append(cell("span", words));
+  return row;
+}
+
 // There may be more rounds than before, or fewer: the table is made anew.
 function showRounds({ rounds, elected, choices }) {
   page.querySelector("[data-outcome]").textContent = outcome({ rounds, elected, choices });
@@ -112,6 +128,7 @@ function showRounds({ rounds, elected, choices }) {
   table.tBodies[0].replaceChildren(
     ...choices.map(({ id, text }, n) => roundsRow(text, rounds.map(({ votes }) => votes[n]), id === elected)),
     roundsRow("Exhausted", rounds.map(({ exhausted }) => exhausted), false));
+  table.tFoot.replaceChildren(...ties({ rounds, choices }).map((words) => tieRow(words, heads.cells.length)));
 }
 
 // The server draws the picture: not for each ballot, and not for everybody in the same moment.
