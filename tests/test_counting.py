@@ -85,7 +85,10 @@ def act(question, ids, verb, voter, choices):
 
 def compare(question, ids, model):
     """Hold totals and ballots against the model; return the version."""
-    tally = question.tally()
+    fresh = Question.objects.filter(pk=question.pk)
+    tally = fresh.get().tally()
+    # What pages count, and what streams do.
+    assert tally == fresh.tallies()[question.pk]
     assert [choice["votes"] for choice in tally["choices"]] == model.votes
     assert tally["ballots"] == len(model.ballots)
     return tally["version"]
