@@ -3,7 +3,8 @@
 A commit takes the disk as long for ten ballots as for one. While one thread of
 a worker writes, the others of the same moment queue here, and whoever is next
 writes for all of them. A ballot that is alone waits for nobody. Each keeps its
-own outcome; when one spoils the transaction, they are written one by one.
+own outcome; when one spoils the transaction, they are written one by one,
+unless it is the database that is locked or away.
 
 Under ASGI a vote needs no thread of its own. The handler collects the ballots
 of the requests that it answers on the loop, has one thread empty the box, and
@@ -43,10 +44,15 @@ _writing = threading.Lock()
 
 # Where put() leaves the ballots of a request that is answered on the loop; None in a thread.
 on_loop: ContextVar[list[Slip] | None] = ContextVar("on_loop", default=None)
+# Why the ballot of this request was not written, when the request is answered anew in a thread.
+failed: ContextVar[Exception | None] = ContextVar("failed", default=None)
 
 
 class NeedsThread(BaseException):
-    """The request cannot be answered on the loop. Not an Exception, which Django would make a page of."""
+    """The request cannot be answered on the loop. Not an Exception, which Django would make a page of.
+
+    Raised before put(), never after: the ballot that is left there is written.
+    """
 
 
 def require_thread() -> None:
@@ -61,6 +67,10 @@ def put(ballot: "models.Ballot", choices: Sequence[int]) -> bool:
     On the loop it returns True before: the slip is waiting, and its answer must too.
     Raises an error of the database; then nothing of this ballot has been written.
     """
+    error = failed.get()
+    if error:
+        # Not tried again: a commit whose answer was lost may be one all the same.
+        raise error
     slip = Slip(ballot, choices)
     promised = on_loop.get()
     if promised is not None:
@@ -80,8 +90,14 @@ def put(ballot: "models.Ballot", choices: Sequence[int]) -> bool:
     return ballot.pk is not None
 
 
+def anyone_waits() -> bool:
+    return bool(_waiting)
+
+
 def empty() -> None:
     """Write all that wait now."""
+    # As at the beginning of a request, which this thread may have none of: a connection that broke is made anew.
+    connection.close_if_unusable_or_obsolete()
     with _writing:
         _write_each_with_its_outcome()
 
@@ -129,11 +145,13 @@ def _queue_file() -> int:
 def _wait_in_line(seconds: float) -> None:
     """Wait for those before, but no longer than for SQLite itself."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while True:
         try:
             fcntl.flock(_queue_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            if time.monotonic() > until:
+                break
             time.sleep(0.0005)
     raise OperationalError("The database is busy: those before did not finish.")
 

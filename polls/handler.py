@@ -4,7 +4,8 @@ Stock Django crosses twice for each synchronous middleware, and gives every
 request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
-answer. The threads stay, and keep their database connections.
+answer. The threads stay, and keep their database connections. Pages that are
+in memory, and most votes, take no thread at all.
 
 The crossing itself is asgiref's, as everywhere in Django: context variables go
 along and come back, and async_to_sync() in a thread leads to this loop again.
@@ -70,12 +71,11 @@ class Handler(ASGIHandler):
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
         self._threads = Threads(settings.ASGI_THREADS, "polls")
-        self._answer = _crossing(self._respond, self._threads)
+        self._answer = _crossing(self._respond_after, self._threads)
         self._await = _crossing(
             self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")
         )
-        # Django looks each address up once more. Strangers ask for any.
-        self._view = lru_cache(maxsize=1024)(_view)
+        self._known_view = lru_cache(maxsize=1024)(_view)
         self._empty = _crossing(ballot_box.empty, self._threads)
         # The ballots of all votes that are answered on the loop are written by one thread at a time.
         self._emptying: asyncio.Future[None] | None = None
@@ -98,14 +98,14 @@ class Handler(ASGIHandler):
             body, size = await self._read(receive)
         except RequestAborted:
             return
-        view = self._view(scope["path"].removeprefix(get_script_prefix(scope)))
+        view = self._view(scope)
         if iscoroutinefunction(view):
             await _until_gone(receive, self._await_and_send(scope, body, size, send))
             return
-        response = None
-        if hasattr(view, "on_loop") and size <= self.on_loop_most:
+        if getattr(view, "takes_no_thread", False) and size <= self.on_loop_most:
             response = await self._answer_on_loop(scope, body, size)
-        response = response or await self._answer(scope, body, size)
+        else:
+            response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):
             await self._begin(response, send)
             serve = response.serve
@@ -124,14 +124,19 @@ class Handler(ASGIHandler):
         request, _ = self.create_request(scope, BytesIO())
         return memory.answer(request) if request else None
 
+    def _view(self, scope: Message) -> Callable[..., object] | None:
+        path = scope["path"].removeprefix(get_script_prefix(scope))
+        # Those that strangers make up, as long as they like, are not kept.
+        return self._known_view(path) if len(path) < 100 else _view(path)
+
     async def _answer_on_loop(
         self, scope: Message, body: BytesIO, size: int
-    ) -> HttpResponseBase | None:
-        """Answer a vote without a thread, once its ballot is written; None if that takes a thread after all.
+    ) -> HttpResponseBase:
+        """Answer a vote without a thread, once its ballot is written, or else in a thread after all.
 
         Middleware and view are some 0.3 ms of Python, which a thread does no
-        sooner. All that takes the database raises NeedsThread, and a ballot that
-        is no new one is not written: the request is then answered anew.
+        sooner. What takes the database raises NeedsThread, and a ballot that
+        is no new one is not written: then the request is answered anew.
         """
         slips: list[ballot_box.Slip] = []
         token = ballot_box.on_loop.set(slips)
@@ -143,11 +148,23 @@ class Handler(ASGIHandler):
         finally:
             ballot_box.on_loop.reset(token)
         for slip in slips:
-            while not slip.done:
-                if not self._emptying or self._emptying.done():
-                    self._emptying = asyncio.ensure_future(self._empty())
-                await asyncio.shield(self._emptying)
-        return response if all(slip.ballot.pk for slip in slips) else None
+            await self._written(slip)
+        error = next((slip.error for slip in slips), None)
+        written = not error and all(slip.ballot.pk for slip in slips)
+        if written and response and response.status_code < 500:
+            return response
+        return await self._answer(scope, body, size, error)
+
+    async def _written(self, slip: ballot_box.Slip) -> None:
+        while not slip.done:
+            if not self._emptying or self._emptying.done():
+                self._emptying = asyncio.ensure_future(self._empty_all())
+            await asyncio.shield(self._emptying)
+
+    async def _empty_all(self) -> None:
+        # To the last one, also of a request that was cancelled meanwhile.
+        while ballot_box.anyone_waits():
+            await self._empty()
 
     async def _read(self, receive: Receive) -> tuple[BytesIO, int]:
         body, size, more = BytesIO(), 0, True
@@ -163,6 +180,20 @@ class Handler(ASGIHandler):
             body = _Beginning(body.getvalue())
         body.seek(0)
         return body, size
+
+    def _respond_after(
+        self,
+        scope: Message,
+        body: BytesIO,
+        size: int,
+        error: Exception | None = None,
+    ) -> HttpResponseBase:
+        """Answer in a thread, where `error` is what came of writing the ballot before."""
+        token = ballot_box.failed.set(error)
+        try:
+            return self._respond(scope, body, size)
+        finally:
+            ballot_box.failed.reset(token)
 
     def _respond(self, scope: Message, body: BytesIO, size: int) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))

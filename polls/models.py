@@ -579,7 +579,8 @@ class Question(models.Model):
         it has not been withdrawn meanwhile.
 
         Raises Refused, or Choice.DoesNotExist for a choice that this question
-        does not have, or no longer; then nothing has been written.
+        does not have, or no longer; then nothing has been written. On the loop
+        (see ballot_box) the ballot is returned before it is written.
         """
         choices = self.valid_choices(choices)
         for attempt in range(1, 21):

@@ -166,9 +166,9 @@ CONTENT_SECURITY_POLICY = (
 # The database.
 
 _SQLITE = {
-    # Seconds to wait for the one writer at a time that SQLite has. A vote that becomes a change waits twice,
-    # which is less than gunicorn's timeout of 30 s.
-    "timeout": 14,
+    # Seconds to wait for the one writer at a time that SQLite has. A vote that becomes a change waits three times
+    # at worst (in line, to write, to change), which is less than gunicorn's timeout of 30 s.
+    "timeout": 9,
     # A transaction that reads first and writes later would fail at once if another has written meanwhile.
     "transaction_mode": "IMMEDIATE",
     # WAL: readers and the writer do not stop each other. FULL: a vote that was accepted survives a power cut.

@@ -167,12 +167,19 @@ def _renew(question: Question, token: bytes, response: HttpResponse) -> None:
         remember_voter(response, question, new_voter())
 
 
+def _with_choices(question_id: int) -> Question:
+    question = _published_or_404(question_id)
+    # Read now: on the loop nothing more can be.
+    question.offered
+    return question
+
+
 @allow("POST")
 @require_utf8
 @csrf_protect
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = memory.recent(question_id, lambda: _published_or_404(question_id))
+    question = memory.recent(question_id, lambda: _with_choices(question_id))
     form = BallotForm(question, request.POST)
     if not form.is_valid():
         # The question in memory may be a second old.
@@ -202,7 +209,7 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
 
 
 # Under ASGI: see Handler._answer_on_loop().
-vote.on_loop = True
+vote.takes_no_thread = True
 
 
 def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:

@@ -12,6 +12,7 @@ from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from .ballot_box import require_thread
 from .models import Invitation, NotInvited, Question, Role, Voters, new_code, read_code
 
 COOKIE = "voter"
@@ -53,6 +54,8 @@ def _set_cookie(
 def read_voter(request: HttpRequest, question: Question) -> str | None:
     """Return who this is to the question, for voter_key(); None for who cannot vote yet."""
     if question.voters == Voters.ACCOUNTS:
+        # The session is in the database.
+        require_thread()
         user = request.user
         return f"account:{user.pk}" if user.is_authenticated else None
     if question.voters == Voters.CODES:

@@ -10,8 +10,8 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from races import outcome
 
-from polls import ballot_box
-from polls.models import Ballot, Changed, Choice, NotOpen, Question
+from polls import ballot_box, ballot_rows
+from polls.models import Ballot, Changed, Choice, NotOpen, Question, Refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,3 +128,46 @@ def test_a_locked_database_keeps_nobody_longer_than_its_timeout(
     assert {type(outcome) for outcome in outcomes} == {OperationalError}
     assert time.monotonic() - began < 2
     assert together(*voters(question, yes, "a"))[0] == Ballot.objects.get()
+
+
+@pytest.mark.sqlite
+def test_no_time_to_wait_is_enough_where_nobody_waits(transactional_db, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0)
+    question, yes = ask()
+    assert question.cast("a", [yes]) == Ballot.objects.get()
+
+
+HOUR = datetime.timedelta(hours=1)
+CHANGES = {
+    "wording": {"question_text": "Yes or not?"},
+    "kind": {"kind": "several"},
+    "at least": {"kind": "several", "min_choices": 2},
+    "at most": {"max_choices": 1},
+    "voters": {"voters": "codes"},
+    "salt": {"voter_salt": ""},
+    "opened earlier": {"pub_date": timezone.now() - 9 * HOUR},
+    "opens later": {"pub_date": timezone.now() + 9 * HOUR, "closes_at": None},
+    "closed": {"closes_at": timezone.now() - HOUR},
+    "stays open": {"closes_at": None},
+    "open for longer": {"closes_at": timezone.now() + 9 * HOUR},
+    "counted": {"ballots_sha256": "x"},
+    "final": {"may_change": False},
+    "hidden": {"results": "closed"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("voted", [False, True])
+def test_it_is_written_or_refused_at_once(transactional_db, monkeypatch, change, voted):
+    """What the statement refuses has a reason, or is right the second time."""
+    question, yes = ask(
+        pub_date=timezone.now() - 2 * HOUR, closes_at=timezone.now() + 2 * HOUR
+    )
+    if voted:
+        question.cast("a", [yes])
+    Question.objects.update(**CHANGES[change])
+    write, tries = ballot_rows.write, []
+    noting = lambda ballots: (tries.append(ballots), write(ballots))
+    monkeypatch.setattr(ballot_rows, "write", noting)
+    assert isinstance(outcome(lambda: question.cast("a", [yes])), Ballot | Refused)
+    assert len(tries) <= 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import datetime
 import hashlib
 import queue
 import tempfile
@@ -12,9 +13,10 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 from django.http import HttpResponse
+from django.utils import timezone
 
-from polls import public_count
-from polls.models import Ballot, Choice, Kind, Mark, Question
+from polls import ballot_rows, public_count
+from polls.models import Ballot, Choice, Kind, Mark, NotOpen, Question
 
 
 def voted(question: Question, *ballots: str) -> Question:
@@ -217,6 +219,43 @@ def test_a_vote_in_flight_at_the_close_is_in_the_file(client, colours):
     assert len(rows(client, colours)) == 3
     voter.join()
     assert sum(Choice.objects.values_list("votes", flat=True)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_vote_that_was_long_on_its_way_does_not_change_the_file(colours, monkeypatch):
+    """It reads the clock, is held up until after the close, and comes while the file is read."""
+    voted(colours, "1")
+    closes_at = timezone.now() + datetime.timedelta(seconds=0.2)
+    Question.objects.update(closes_at=closes_at)
+    late, read = Question.objects.get(), public_count.file_sha256
+    chosen = min(late.offered)
+
+    class SlowClock:
+        def now(self):
+            now = timezone.now()
+            time.sleep(0.5)
+            return now
+
+    def read_slowly(question: Question) -> str:
+        digest = read(question)
+        time.sleep(0.5)
+        return digest
+
+    def vote() -> None:
+        try:
+            with contextlib.suppress(NotOpen):
+                late.cast("late", [chosen])
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(ballot_rows, "timezone", SlowClock())
+    monkeypatch.setattr(public_count, "file_sha256", read_slowly)
+    voter = threading.Thread(target=vote)
+    voter.start()
+    time.sleep(0.3)
+    fixed = public_count.fix_fingerprint(Question.objects.get())
+    voter.join()
+    assert read(Question.objects.get()) == fixed
 
 
 def test_nothing_is_fixed_before_anybody_has_voted(client, colours):

@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection, connections
+from django.core import signals
+from django.db import OperationalError, connection, connections
 from test_handler_parity import FORM, Visit
 
-from polls import ballot_box, memory, views
+from polls import ballot_box, ballot_rows, memory, views
 from polls.handler import Handler
 from polls.models import Ballot, Choice, Question
 from polls.voters import _signer
@@ -142,25 +144,91 @@ def test_it_goes_to_a_thread_where_the_question_is_not_in_memory(handler, red, v
     assert Ballot.objects.count() == 1
 
 
-def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(handler, red, caplog):
+@pytest.fixture
+def quiet(caplog) -> Iterator[list]:
+    """What Django signals or logs as an error."""
+    errors = caplog.records
+    note = lambda **signal: errors.append(signal)
+    signals.got_request_exception.connect(note)
+    yield errors
+    signals.got_request_exception.disconnect(note)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(
+    handler, red, viewed, client, admin_user, settings, quiet, debug
+):
+    settings.DEBUG = debug
     Question.objects.update(voters="accounts")
     memory.forget()
     question = Question.objects.get()
     assert memory.recent(question.pk, lambda: question).offered
-    assert send(handler, vote(red)) == [302]
-    assert not Ballot.objects.exists() and not caplog.records
+    viewed.clear()
+    client.force_login(admin_user)
+    visit = vote(red)
+    visit.headers["cookie"] += f"; sessionid={client.cookies['sessionid'].value}"
+    assert send(handler, visit) == [302]
+    assert Ballot.objects.count() == 1 and not quiet
+    assert [name.startswith("polls") for name in viewed] == [False, True]
 
 
-def test_a_database_that_is_away_is_said_and_nothing_is_written(
+def held_up(monkeypatch):
+    """Hold up whoever writes; return what says that somebody does, and what lets go."""
+    begun, go_on, write = threading.Event(), threading.Event(), ballot_rows.write
+
+    def slowly(ballots):
+        begun.set()
+        go_on.wait(10)
+        write(ballots)
+
+    monkeypatch.setattr(ballot_rows, "write", slowly)
+    return begun, go_on
+
+
+def test_a_vote_whose_client_left_while_others_were_written_counts(
     handler, red, monkeypatch
 ):
-    from django.db import OperationalError
+    """gunicorn's own worker cancels it after a while."""
+    begun, go_on = held_up(monkeypatch)
 
-    def away(ballots):
-        raise OperationalError("away")
+    async def ann_then_bob():
+        ann = asyncio.ensure_future(vote(red, "ann").to(handler))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        bob = asyncio.ensure_future(vote(red, "bob").to(handler))
+        await asyncio.sleep(0.05)
+        bob.cancel()
+        go_on.set()
+        await ann
+        await handler._emptying
+
+    async_to_sync(ann_then_bob)()
+    assert Ballot.objects.count() == 2 and not ballot_box._waiting
+
+
+def test_a_ballot_that_failed_is_not_tried_again(handler, red, monkeypatch):
+    """Its commit may have been one: whoever has no cookie yet would be two voters."""
+    write, tried = ballot_rows.write, []
+
+    def lose_the_answer(ballots):
+        tried.append(ballots)
+        write(ballots)
+        raise OperationalError("The connection was lost.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(ballot_box.ballot_rows, "write", away)
+        broken.setattr(ballot_rows, "write", lose_the_answer)
         assert send(handler, vote(red)) == [503]
+    assert Ballot.objects.count() == len(tried) == 1
     assert send(handler, vote(red)) == [302]
-    assert Ballot.objects.count() == 1
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_broke_is_made_anew(handler, red):
+    assert send(handler, vote(red)) == [302]
+    mine = "pid <> pg_backend_pid() AND datname = current_database()"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}"
+        )
+    assert [send(handler, vote(red)) for _ in range(3)] == [[302]] * 3
+    assert Ballot.objects.count() == 4
