@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -203,6 +204,11 @@ _database = _server_or_file(_url) if _url else {"NAME": str(DATA_DIR / "polls.sq
 # A connection is kept by its thread: opening one for each request costs half the page.
 _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 if "postgresql" not in _database.setdefault("ENGINE", "django.db.backends.sqlite3"):
+    if sqlite3.sqlite_version_info < (3, 35):
+        refuse(
+            f"Python here has SQLite {sqlite3.sqlite_version}, and votes are written with what 3.35 brought. "
+            "Use a later Python image or system, or PostgreSQL in DATABASE_URL."
+        )
     _database["OPTIONS"] = _SQLITE | _database.get("OPTIONS", {})
     _folder = Path(_database["NAME"]).parent
     try:

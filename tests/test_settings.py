@@ -222,6 +222,15 @@ def test_manage_says_in_one_sentence_that_the_database_is_away(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_it_does_not_start_on_an_old_sqlite(tmp_path):
+    code = (
+        "import sqlite3; sqlite3.sqlite_version_info = 3, 34, 1; import polls.settings"
+    )
+    done = run(tmp_path, "-c", code)
+    assert done.returncode == 1
+    assert "3.35" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_an_accepted_vote_survives_a_power_cut(tmp_path):
     code = (
         "import django; django.setup(); from django.db import connection as c\n"
