@@ -83,7 +83,7 @@ class Results(models.TextChoices):
 MOST_RANKS = 50
 
 # Ballots that are deleted in one transaction: a fraction of a second.
-PIECE = 2000
+DELETED_AT_ONCE = 2000
 
 
 RESULTS_RULES = {
@@ -760,13 +760,13 @@ class Question(models.Model):
             kept.update(ballots_deleted_at=timezone.now())
         number = 0
         while True:
-            piece = self.ballot_set.values_list("pk", flat=True)[:PIECE]
+            piece = self.ballot_set.values_list("pk", flat=True)[:DELETED_AT_ONCE]
             deleted = Ballot.objects.filter(pk__in=list(piece)).erase()
             if not deleted:
                 return number
             number += deleted
             # A writer who waits for SQLite looks every tenth of a second whether it is free.
-            time.sleep(0.1 if deleted == PIECE else 0)
+            time.sleep(0.1 if deleted == DELETED_AT_ONCE else 0)
 
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):

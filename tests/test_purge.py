@@ -94,7 +94,7 @@ def test_an_option_goes_before_the_setting(old, settings):
 
 
 def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
-    monkeypatch.setattr(models, "PIECE", 2)
+    monkeypatch.setattr(models, "DELETED_AT_ONCE", 2)
     purge("--delete-ballots", "9", "--yes")
     assert (Ballot.objects.count(), Mark.objects.count()) == (0, 0)
     page = client.get(f"/polls/{old.pk}/results/")
@@ -104,7 +104,7 @@ def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
 
 
 def test_it_takes_up_a_deletion_that_was_broken_off(old, monkeypatch):
-    monkeypatch.setattr(models, "PIECE", 1)
+    monkeypatch.setattr(models, "DELETED_AT_ONCE", 1)
     monkeypatch.setattr(models.time, "sleep", lambda seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         purge("--delete-ballots", "9", "--yes")
