@@ -10,6 +10,8 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from .errors import allow
 from .invitations import (
@@ -17,6 +19,7 @@ from .invitations import (
     VoidForm,
     codes_csv,
     find_codes,
+    is_local,
     numbers_by_state,
     sheet,
     why_none,
@@ -257,10 +260,10 @@ class QuestionAdmin(admin.ModelAdmin):
         "question_text",
         "state",
         "ballots",
-        "kind_of_question",
-        "who_votes",
         "pub_date",
         "closes_at",
+        "kind_of_question",
+        "who_votes",
         "was_published_recently",
     ]
     list_filter = [StateFilter, "kind", "voters", "pub_date"]
@@ -382,7 +385,12 @@ class QuestionAdmin(admin.ModelAdmin):
             raise PermissionDenied
         copy = question.duplicate()
         self.log_addition(request, copy, f"Duplicated from question {question.pk}.")
-        sentence = "This is the copy. It opens in a week, for as long as the original; edit it, then set its dates."
+        # A poll that was closed at once has a copy that hardly opens.
+        until = copy.closes_at and date_format(
+            timezone.localtime(copy.closes_at), "DATETIME_FORMAT"
+        )
+        closes = f"closes {until}" if until else "stays open"
+        sentence = f"This is the copy. It opens in a week and {closes}; edit it, then set its dates."
         self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:polls_question_change", copy.pk)
 
@@ -416,6 +424,7 @@ class QuestionAdmin(admin.ModelAdmin):
             "question": question,
             "states": numbers_by_state(question),
             "why_none": why_none(question),
+            "is_local": is_local(request),
             "make_form": MakeForm(
                 initial={"after": question.invitation_set.last_number()}
             ),

@@ -6,6 +6,7 @@ The codes themselves are in the answer to the request that makes them, and nowhe
 import csv
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 import segno
 from django import forms
@@ -170,6 +171,12 @@ def address(request: HttpRequest, path: str) -> str:
         if settings.SITE_URL
         else request.build_absolute_uri(path)
     )
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Tell whether address() leads to this machine alone."""
+    host = urlsplit(address(request, "/")).hostname or ""
+    return host in {"localhost", "127.0.0.1", "0.0.0.0", "::1"}
 
 
 def _link(request: HttpRequest, question: Question, code: str) -> str:

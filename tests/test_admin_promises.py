@@ -5,6 +5,7 @@ import datetime
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
+from django.utils.formats import date_format
 from test_admin import LIST, form
 
 from polls.models import Choice, Question
@@ -176,6 +177,15 @@ def test_the_page_leads_to_a_copy(admin_client, voted):
     copy = Question.objects.scheduled().get()
     assert page.redirect_chain == [(f"{LIST}{copy.pk}/change/", 302)]
     assert 'name="question_text"' in page.text
+    assert "It opens in a week and stays open" in page.text
+
+
+def test_the_page_says_when_a_copy_closes(admin_client, voted):
+    """Of a poll that was closed by hand at once, say."""
+    voted.close()
+    page = admin_client.post(f"{LIST}{voted.pk}/duplicate/", follow=True)
+    copy = Question.objects.scheduled().get()
+    assert f"closes {date_format(copy.closes_at, 'DATETIME_FORMAT')}" in page.text
 
 
 def test_a_copy_takes_a_post_and_permission(client, admin_client, voted):

@@ -226,3 +226,12 @@ def test_the_page_takes_as_many_queries_for_any_number_of_codes(
         make_codes(invited, number)
         with django_assert_num_queries(5):
             admin_client.get(path(invited))
+
+
+@pytest.mark.parametrize("url, warned", [("", False), ("http://localhost:8000", True)])
+def test_it_warns_of_links_that_no_phone_can_open(
+    admin_client, invited, settings, url, warned
+):
+    """Without SITE_URL they lead to where the organiser is: here testserver."""
+    settings.SITE_URL = url
+    assert ("no phone could open" in admin_client.get(path(invited)).text) == warned

@@ -231,7 +231,7 @@ def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):
     watcher.goto(f"/polls/{question}/results/")
     watcher.wait_for_timeout(7000)
     assert len(loads) == 2
-    expect(watcher.get_by_text("closed", exact=True)).to_be_visible()
+    expect(watcher.get_by_text("has just closed", exact=True)).to_be_visible()
 
 
 def test_a_tab_that_is_hidden_and_shown_asks_once(watcher, site):

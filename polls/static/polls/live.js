@@ -174,7 +174,7 @@ function listen() {
   source.addEventListener("beat", alive);
   source.addEventListener("end", (event) => {
     const { reason } = JSON.parse(event.data);
-    end(reason === "closed" ? "closed" : "no longer shown");
+    end(reason === "closed" ? "has just closed" : "no longer shown");
     // A page that shows what it must not any more goes too.
     if (reason !== "gone") renew(reason);
   });
