@@ -41,6 +41,10 @@ function renew(reason) {
   setTimeout(() => location.reload(), 1000 + 3000 * Math.random());
 }
 
+function over(reason) {
+  return reason === "closed" ? "has just closed" : "no longer shown";
+}
+
 function end(words) {
   stop();
   ended = true;
@@ -49,7 +53,7 @@ function end(words) {
 
 function show(tally) {
   if (tally.question.state !== "open") {
-    end(tally.question.state);
+    end(over(tally.question.state));
     return renew(tally.question.state);
   }
   const rows = [...page.querySelectorAll("[data-choice]")];
@@ -174,7 +178,7 @@ function listen() {
   source.addEventListener("beat", alive);
   source.addEventListener("end", (event) => {
     const { reason } = JSON.parse(event.data);
-    end(reason === "closed" ? "has just closed" : "no longer shown");
+    end(over(reason));
     // A page that shows what it must not any more goes too.
     if (reason !== "gone") renew(reason);
   });
