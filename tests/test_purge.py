@@ -201,6 +201,8 @@ def reader(old, monkeypatch):
             with connection.cursor() as own:
                 own.execute("PRAGMA busy_timeout=0")
         yield cursor
+    # Tests beside this one hold transactions for a moment too: they are waited for.
+    monkeypatch.undo()
     purge("--yes")
     connection.close()
 
@@ -213,22 +215,24 @@ def test_it_notes_first_that_something_is_to_be_overwritten(db):
 
 
 @pytest.mark.parametrize("words", [[], ["--forget-voters", "9"]], ids=str)
-def test_a_later_run_overwrites_what_could_not_be(old, reader, words):
+def test_a_later_run_overwrites_what_could_not_be(old, reader, words, monkeypatch):
     with pytest.raises(CommandError, match="can still be found in them"):
         purge("--forget-voters", "9", "--yes")
     with pytest.raises(CommandError, match="can still be found in them"):
         purge(*words, "--yes")
     assert old.voter_salt.encode() in files()
     reader.execute("ROLLBACK")
+    monkeypatch.undo()
     assert "is gone from the files too." in purge(*words, "--yes")
     assert old.voter_salt.encode() not in files()
     assert "gone" not in purge(*words, "--yes")
 
 
-def test_it_overwrites_nothing_without_yes(old, reader):
+def test_it_overwrites_nothing_without_yes(old, reader, monkeypatch):
     with pytest.raises(CommandError):
         purge("--forget-voters", "9", "--yes")
     reader.execute("ROLLBACK")
+    monkeypatch.undo()
     assert "No poll has been closed for so long." in purge("--forget-voters", "9")
     assert old.voter_salt.encode() in files()
 
