@@ -5,7 +5,7 @@ import os
 from polls.settings import *  # noqa: F403  All of it, but for what follows.
 from polls.settings import DATABASES
 
-# On servers of its own: with an asynchronous view in the site, each request is looked up for it.
+# On servers of its own: the others serve the site's addresses and no more.
 if os.environ.get("BENCH_SLOW"):
     ROOT_URLCONF = "bench.slow"
 

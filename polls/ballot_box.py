@@ -151,9 +151,9 @@ def _wait_in_line(seconds: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > until:
-                break
+                sentence = "The database is busy: those before did not finish."
+                raise OperationalError(sentence) from None
             time.sleep(0.0005)
-    raise OperationalError("The database is busy: those before did not finish.")
 
 
 @contextmanager

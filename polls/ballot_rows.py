@@ -185,11 +185,13 @@ def write(ballots: Sequence[tuple["models.Ballot", Sequence[int]]]) -> None:
     slips = [_slip(*ballot) for ballot in ballots]
     picks = [pick for ballot in ballots for pick in _picks(*ballot)]
     parameters = {"slip": json.dumps(slips), "pick": json.dumps(picks)}
-    ranked = any(slip["ranking"] for slip in slips)
-    run = _on_sqlite if connection.vendor == "sqlite" else _on_postgresql
     # The driver's own cursors below it: Django's take a third of the time, and cannot do what PostgreSQL needs.
     with connection.cursor() as cursor, connection.wrap_database_errors:
-        ids = run(cursor.connection, parameters, ranked)
+        if connection.vendor == "sqlite":
+            ranked = any(slip["ranking"] for slip in slips)
+            ids = _on_sqlite(cursor.connection, parameters, ranked)
+        else:
+            ids = _on_postgresql(cursor.connection, parameters)
     for ballot, _ in ballots:
         ballot.pk = ids.get(ballot.receipt)
 
@@ -207,9 +209,7 @@ def _on_sqlite(
     return ids
 
 
-def _on_postgresql(
-    database: "psycopg.Connection", parameters: Row, ranked: bool
-) -> dict[str, int]:
+def _on_postgresql(database: "psycopg.Connection", parameters: Row) -> dict[str, int]:
     """Send it all at once: all others who vote would wait for an answer in between.
 
     Prepared, for the server plans such a statement twice as long as it runs it.

@@ -620,10 +620,12 @@ class Question(models.Model):
             ballots = Ballot.objects.select_for_update()
             ballot = ballots.filter(question=self, voter=voter).first()
             if not (ballot or choices):
+                # Nothing to withdraw, be the question open or not.
                 return None
             now = self._require_as_shown(choices)
             self.require_invited(voter)
             if not ballot:
+                # A new ballot has nothing against it by now.
                 return None
             marks = ballot.mark_set.order_by("rank")
             marked = list(marks.values_list("choice_id", flat=True))
@@ -725,8 +727,14 @@ class Question(models.Model):
                 [self.pk],
             )
             choices = cursor.fetchall()
-        rules = self.pk, self.question_text, self.pub_date, self.closes_at
-        rules += self.kind, self.results
+        rules = (
+            self.pk,
+            self.question_text,
+            self.pub_date,
+            self.closes_at,
+            self.kind,
+            self.results,
+        )
         rows = [_TallyRow(*rules, *choice) for choice in choices]
         # As of a question without choices in tallies().
         rows = rows or [_TallyRow(*rules, None, None, None, None, None)]

@@ -151,11 +151,15 @@ KEPT = {
 
 def what_is_kept(question: Question) -> str:
     """Say in one line what this poll keeps about a voter, and until when."""
-    days = [settings.FORGET_VOTERS_DAYS, settings.DELETE_BALLOTS_DAYS]
-    days = list(filter(None, [*days, settings.DELETE_POLLS_DAYS]))
+    days = (
+        settings.FORGET_VOTERS_DAYS,
+        settings.DELETE_BALLOTS_DAYS,
+        settings.DELETE_POLLS_DAYS,
+    )
+    first = min(filter(None, days), default=None)
     until = "the operator erases it"
-    if days:
-        until = f"{min(days)} days after the poll has closed"
+    if first:
+        until = f"{first} days after the poll has closed"
     if not question.voter_salt:
         return "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
     receipt = (
