@@ -6,9 +6,8 @@ choice with the fewest goes out and its ballots move on. A ballot whose choices
 are all out is exhausted.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypedDict, TypeVar
 
 # What organisers, voters and recounts read; _last() is what it says.
 TIE_RULE = (
@@ -29,43 +28,61 @@ class Round(TypedDict):
     tied: list[int]
 
 
+R = TypeVar("R")
+# By choice: what is left of each ranking whose ballots count for it, and how many they are.
+Piles = dict[int, list[tuple[Iterator[int], int]]]
+
+
 def run_off(
-    rankings: Mapping[tuple[int, ...], int], order: Sequence[int]
+    rankings: Mapping[R, int],
+    order: Sequence[int],
+    read: Callable[[R], Iterable[int]] = iter,
 ) -> tuple[list[Round], int | None]:
     """Return the rounds and the elected choice, which is None while there is no ballot.
 
-    `rankings` says how many ballots rank these choice ids, best first; `order`
-    has all choice ids as they stand on the ballot page.
+    `rankings` says how many ballots rank these choice ids, best first, or what
+    `read` makes them of; `order` has all choice ids as they stand on the ballot page.
     """
-    remaining, rounds = list(order), []
+    piles: Piles = {choice: [] for choice in order}
+    votes = dict.fromkeys(order, 0)
+    exhausted = _deal(((iter(read(r)), n) for r, n in rankings.items()), piles, votes)
+    rounds: list[Round] = []
     while True:
-        # What went out does not come back: ballots that have become equal are counted together from here on.
-        rankings = _without(rankings, set(remaining))
-        firsts: Counter[int] = Counter()
-        for ranking, ballots in rankings.items():
-            if ranking:
-                firsts[ranking[0]] += ballots
-        votes = {choice: firsts[choice] for choice in remaining}
-        in_play, exhausted = sum(votes.values()), rankings.get((), 0)
-        rounds.append(Round(votes=votes, exhausted=exhausted, eliminated=None, tied=[]))
+        rounds.append(_round(votes, exhausted))
+        in_play = sum(votes.values())
         if not in_play:
             return rounds, None
         leader = max(votes, key=votes.__getitem__)
         if 2 * votes[leader] > in_play:
             return rounds, leader
-        lowest = _fewest(remaining, votes)
-        rounds[-1]["eliminated"] = _last(lowest, rounds)
+        lowest = _fewest(list(votes), votes)
+        out = rounds[-1]["eliminated"] = _last(lowest, rounds)
         rounds[-1]["tied"] = lowest if len(lowest) > 1 else []
-        remaining.remove(rounds[-1]["eliminated"])
+        del votes[out]
+        exhausted += _deal(piles.pop(out), piles, votes)
 
 
-def _without(
-    rankings: Mapping[tuple[int, ...], int], remaining: set[int]
-) -> Counter[tuple[int, ...]]:
-    reduced: Counter[tuple[int, ...]] = Counter()
-    for ranking, ballots in rankings.items():
-        reduced[tuple(choice for choice in ranking if choice in remaining)] += ballots
-    return reduced
+def _round(votes: dict[int, int], exhausted: int) -> Round:
+    return Round(votes=dict(votes), exhausted=exhausted, eliminated=None, tied=[])
+
+
+def _deal(
+    ballots: Iterable[tuple[Iterator[int], int]], piles: Piles, votes: dict[int, int]
+) -> int:
+    """Lay each on the pile of its next choice that is still in; return how many ballots have none.
+
+    What was passed over is out and does not come back: nobody reads a ranking twice.
+    """
+    exhausted = 0
+    for choices, number in ballots:
+        for choice in choices:
+            if choice in piles:
+                piles[choice].append((choices, number))
+                votes[choice] += number
+                break
+        else:
+            exhausted += number
+    return exhausted
 
 
 def _fewest(choices: list[int], votes: Mapping[int, int]) -> list[int]:
