@@ -248,6 +248,12 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
     except NotInvited as refusal:
         guesses.count(request)
         return _ballot_page(request, question, str(refusal))
+    held = read_voter(request, question)
+    if request.method != "POST" and held != voter and not _needs_code(question, held):
+        # A link can come from anybody, and a browser may open it unasked: it takes no voter's code away.
+        context = {"question": question, "code": code}
+        context["own"] = _own_ballot(request, question)
+        return render(request, "polls/code.html", context)
     response = redirect(question)
     remember_voter(response, question, voter)
     return response

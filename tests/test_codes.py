@@ -260,3 +260,60 @@ def test_the_next_person_on_the_device_types_another_code(client, poll):
         vote = {"choice": poll.choice_set.first().pk}
         assert client.post(f"/polls/{poll.pk}/vote/", vote).status_code == 302
     assert poll.ballot_set.count() == 2
+
+
+@pytest.fixture
+def asked(client, poll):
+    """A voter with a vote, and what a link with another code leads to."""
+    (_, own), (_, other) = make_codes(poll, 2)
+    claim(poll, own, client)
+    vote(client, poll)
+    return client, client.get(f"/polls/{poll.pk}/code/{other}/"), other
+
+
+def test_a_link_with_another_code_asks_first(asked, poll):
+    client, page, _ = asked
+    assert page.status_code == 200 and not page.cookies.get(f"code{poll.pk}")
+    assert "This code may be somebody else's" in page.text
+    assert "and has voted with it" in page.text
+    assert "You have voted." in client.get(f"/polls/{poll.pk}/").text
+    vote(client, poll, "Blue")
+    assert Ballot.objects.count() == 1
+
+
+def test_whoever_says_so_uses_the_other_code(asked, poll):
+    client, page, other = asked
+    code = re.search(r'name="code" value="(\w+)"', page.text).group(1)
+    assert code == other
+    claim(poll, code, client)
+    vote(client, poll)
+    assert Ballot.objects.count() == 2
+
+
+def test_a_preview_of_a_link_with_another_code_changes_nothing(asked, poll):
+    client, _, other = asked
+    answer = client.head(f"/polls/{poll.pk}/code/{other}/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert not answer.cookies.get(f"code{poll.pk}")
+
+
+def test_the_same_code_leads_straight_to_the_ballot(client, poll, code):
+    for typed in (code, spell(code).lower()):
+        answer = client.get(f"/polls/{poll.pk}/code/{typed}/")
+        assert answer.headers["Location"] == f"/polls/{poll.pk}/"
+
+
+def test_a_link_replaces_a_void_code_without_asking(client, poll, code):
+    client.get(f"/polls/{poll.pk}/code/{code}/")
+    poll.invitation_set.all().void()
+    ((_, another),) = make_codes(poll, 1)
+    assert client.get(f"/polls/{poll.pk}/code/{another}/").status_code == 302
+    assert vote(client, poll).status_code == 302
+
+
+def test_who_votes_with_a_used_code_is_told_what_it_means(poll, code):
+    first, _ = claim(poll, code)
+    vote(first, poll)
+    second, _ = claim(poll, code)
+    page = second.get(f"/polls/{poll.pk}/").text
+    assert "whoever uses it has one vote together" in page
