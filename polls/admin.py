@@ -138,14 +138,6 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
         "too_few_forms": "A question needs at least %(num)d choices."
     }
 
-    def save_existing(
-        self, form: forms.ModelForm, obj: Choice, commit: bool = True
-    ) -> Choice:
-        # Only what was changed: the total that was loaded with the form is old by now.
-        if commit:
-            obj.save(update_fields=form.changed_data)
-        return obj
-
     def clean(self) -> None:
         if _is_promised(self.instance):
             if self._sends_a_change():

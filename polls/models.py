@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
@@ -790,22 +790,22 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
             counted_ballots=models.Count("mark", filter=first),
         )
 
-    def miscounted(self) -> Iterator["Choice"]:
+    def miscounted(self) -> "ChoiceQuerySet":
         kept = self.filter(question__ballots_deleted_at=None).recounted()
         wrong = kept.exclude(votes=F("counted"), ballots=F("counted_ballots"))
-        return wrong.order_by("id").select_related("question").iterator()
+        return wrong.order_by("id").select_related("question")
 
     def lock(self) -> None:
         """Lock these choices until the transaction ends, in id order: two that lock cannot wait for each other."""
         list(self.order_by("pk").select_for_update().values_list("pk"))
 
     def repair(self) -> None:
-        """Set every total to what the ballots say, without losing a vote cast meanwhile."""
+        """Set each total that differs to what the ballots say, without losing a vote cast meanwhile."""
         with transaction.atomic():
             # Only a statement that begins with the lock in hand sees the votes it waited for;
             # those that wait behind it add themselves afterwards.
             self.lock()
-            for choice in self.recounted():
+            for choice in self.miscounted():
                 Choice.objects.filter(pk=choice.pk).update(
                     votes=choice.counted,
                     ballots=choice.counted_ballots,
@@ -814,6 +814,9 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
 
 
 class Choice(models.Model):
+    # Moved by ballots alone, in the transaction that writes them.
+    TOTALS = frozenset({"votes", "ballots", "moves"})
+
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
     votes = models.IntegerField(default=0, db_default=0, editable=False)
@@ -833,10 +836,25 @@ class Choice(models.Model):
             models.CheckConstraint(
                 condition=Q(ballots__gte=0), name="polls_choice_ballots_not_negative"
             ),
+            models.CheckConstraint(
+                condition=Q(votes=0, ballots=0) | Q(moves__gt=0),
+                name="polls_choice_totals_are_counted",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.choice_text
+
+    def save(self, **kwargs: Any) -> None:
+        """Save all but the totals: those that were loaded with it are old by now."""
+        adding, named = self._state.adding, set(kwargs.get("update_fields") or ())
+        if self.TOTALS & named or adding and (self.votes or self.ballots or self.moves):
+            raise ValueError(
+                "The total of a choice is counted from its ballots. Save it without, and vote on it."
+            )
+        if not adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = ["question", "choice_text"]
+        super().save(**kwargs)
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from django.db import transaction
+from django.db.models import F
 
 from .models import Ballot, Kind, Question, Ranking
 from .public_count import file_sha256
@@ -50,3 +51,6 @@ def repair(question: Question) -> None:
         question.choice_set.all().repair()
         if question.kind == Kind.RANKED:
             Ranking.objects.repair(question)
+            # What was counted from the old ones is counted anew. A question that nobody has voted on promises nothing.
+            voted = question.choice_set.filter(moves__gt=0)
+            voted.update(moves=F("moves") + 1)

@@ -134,6 +134,31 @@ def test_the_database_refuses_a_negative_total(red):
         Choice.objects.filter(pk=red).update(votes=-1)
 
 
+def test_a_total_is_not_for_anyone_to_set(colours):
+    for total in ("votes", "ballots", "moves"):
+        with pytest.raises(ValueError, match="counted from its ballots"):
+            colours.choice_set.create(choice_text="Green", **{total: 7})
+        with pytest.raises(ValueError, match="counted from its ballots"):
+            colours.choice_set.first().save(update_fields=[total])
+    assert colours.choice_set.create(choice_text="Green", votes=0).votes == 0
+
+
+def test_the_database_refuses_a_total_that_no_ballot_has_moved(colours, red):
+    for total in ("votes", "ballots"):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Choice.objects.bulk_create([Choice(question=colours, **{total: 7})])
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Choice.objects.filter(pk=red).update(**{total: 7})
+
+
+def test_saving_a_choice_leaves_the_votes_that_came_meanwhile(colours, red):
+    old = Choice.objects.get(pk=red)
+    colours.cast(ANN, [red])
+    old.choice_text = "Dark red"
+    old.save()
+    assert Choice.objects.get(choice_text="Dark red").votes == 1
+
+
 def test_a_choice_with_votes_cannot_be_deleted_alone(colours, red):
     colours.cast(ANN, [red])
     with pytest.raises(RestrictedError):

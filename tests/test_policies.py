@@ -77,8 +77,8 @@ for policy in ("always", "voted", "closed", "organisers"):
 COUNT = f"""
 from datetime import timedelta
 from polls.models import Ballot, Choice, Question, spell
-Choice.objects.filter(choice_text="Red").update(votes={RED}, ballots={RED})
-Choice.objects.filter(choice_text="Blue").update(votes={BLUE}, ballots={BLUE})
+Choice.objects.filter(choice_text="Red").update(votes={RED}, ballots={RED}, moves=1)
+Choice.objects.filter(choice_text="Blue").update(votes={BLUE}, ballots={BLUE}, moves=1)
 for question in Question.objects.filter(question_text__endswith="closed?"):
     Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date + timedelta(hours=1))
 for ballot in Ballot.objects.all():
@@ -245,8 +245,10 @@ def test_a_poll_that_closes_and_hides_at_once_shows_its_end_to_organisers(organi
 def hidden(colours) -> Question:
     """A poll that only its voters see, with numbers."""
     Question.objects.update(results="voted")
-    Choice.objects.filter(choice_text="Red").update(votes=RED, ballots=RED)
-    Choice.objects.filter(choice_text="Blue").update(votes=BLUE, ballots=BLUE)
+    red, blue = colours.choice_set.order_by("id")
+    for choice, number in ((red, RED), (blue, BLUE)):
+        totals = {"votes": number, "ballots": number, "moves": 1}
+        Choice.objects.filter(pk=choice.pk).update(**totals)
     return colours
 
 

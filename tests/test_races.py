@@ -203,7 +203,7 @@ def test_codes_voided_while_people_vote_lose_no_vote(question):
 
 def test_a_repair_loses_no_vote_cast_meanwhile(question):
     red = question.choice_set.first().pk
-    Choice.objects.filter(pk=red).update(votes=1000)
+    Choice.objects.filter(pk=red).update(votes=1000, moves=1)
 
     def vote(n):
         for turn in range(20):

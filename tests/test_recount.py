@@ -36,7 +36,7 @@ def test_it_finds_a_total_that_was_changed(counted):
 
 
 def test_it_names_the_difference(counted, capsys):
-    Choice.objects.filter(choice_text="Blue").update(votes=2)
+    Choice.objects.filter(choice_text="Blue").update(votes=2, moves=1)
     with pytest.raises(CommandError):
         call_command("recount")
     assert "'Blue': the total says 2, the ballots say 0." in capsys.readouterr().out
@@ -56,17 +56,31 @@ def test_it_finds_a_ballot_marked_for_another_question(counted, ask):
     other = ask("Which number?", "One").choice_set.get()
     Mark.objects.filter(ballot=Ballot.objects.first()).update(choice=other)
     Choice.objects.filter(choice_text="Red").update(votes=2)
-    Choice.objects.filter(pk=other.pk).update(votes=1)
+    Choice.objects.filter(pk=other.pk).update(votes=1, moves=1)
     with pytest.raises(CommandError):
         recount()
 
 
 def test_it_repairs_when_told_to(counted):
     Choice.objects.filter(choice_text="Red").update(votes=5)
-    Choice.objects.filter(choice_text="Blue").update(votes=1)
+    Choice.objects.filter(choice_text="Blue").update(votes=1, moves=1)
     assert "Totals that differ: 2 (repaired)." in recount("--repair")
     assert "Totals that differ: 0." in recount()
     assert Choice.objects.get(choice_text="Red").votes == 3
+
+
+def test_a_repair_moves_only_what_differs(counted):
+    Choice.objects.filter(choice_text="Red").update(votes=5)
+    recount("--repair")
+    moves = Choice.objects.order_by("id").values_list("moves", flat=True)
+    assert list(moves) == [4, 0]
+
+
+def test_a_repair_promises_nothing_where_nobody_has_voted(lunch, ask):
+    other = set_kind(ask("Dinner?", "Soup", "Rice"), Kind.RANKED)
+    Ranking.objects.create(question=other, choices="1", ballots=2)
+    assert "Totals that differ: 1 (repaired)." in recount("--repair")
+    assert not other.is_promised
 
 
 def test_it_takes_one_question(counted, ask):
