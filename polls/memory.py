@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from django.core import mail
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -23,11 +24,18 @@ KEPT = 1
 # All is dropped when the memory is full: nothing in it was to stay for long.
 MOST = 512
 LARGEST = 64 * 1024
+# In Django's test environment nothing is kept, for there each test has a database of its own. A test may ask for it.
+KEPT_IN_TESTS = False
 
 T = TypeVar("T")
 View = Callable[..., HttpResponseBase]
 
 _memory: dict[object, tuple[float, object]] = {}
+
+
+def keeps() -> bool:
+    """Tell whether this process may keep what it has read. Only Django's test environment has an outbox for mail."""
+    return KEPT_IN_TESTS or not hasattr(mail, "outbox")
 
 
 def _find(key: object) -> object:
@@ -36,6 +44,8 @@ def _find(key: object) -> object:
 
 
 def _keep(key: object, found: object, since: float) -> None:
+    if not keeps():
+        return
     if len(_memory) >= MOST:
         _memory.clear()
     _memory[key] = since + KEPT, found

@@ -26,7 +26,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 
-from . import ballot_box
+from . import ballot_box, memory
 from .ballot_rows import RULES
 from .runoff import Round, run_off
 
@@ -219,7 +219,8 @@ def _count_run_offs(ranked: dict[int, list[_TallyRow]]) -> dict[int, RunOff]:
         counted[pk] = run_off(rankings.get(pk, {}), order)
         if len(_run_offs) >= MOST_RUN_OFFS:
             _run_offs.clear()
-        _run_offs[pk] = moves[pk], counted[pk]
+        if memory.keeps():
+            _run_offs[pk] = moves[pk], counted[pk]
     return counted
 
 

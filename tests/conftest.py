@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
-from polls import models, guesses, memory
+from polls import guesses, memory, models
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -27,27 +27,20 @@ def pytest_collection_modifyitems(
     items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    """Test on a SQLite file as the site uses it: a database in memory has other locks."""
-    from django.conf import settings
-
-    database = settings.DATABASES["default"]
-    if "sqlite" in database["ENGINE"]:
-        folder = tmp_path_factory.mktemp("database")
-        database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
-
-
 @pytest.fixture(autouse=True)
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is kept in memory: a test looks at what has just been done. (tests/test_memory.py keeps.)"""
-    memory.forget()
-    models._run_offs.clear()
-    monkeypatch.setattr(memory, "KEPT", 0)
+def forgetful() -> None:
+    """Whoever guessed codes in the test before has not guessed any in this one."""
     guesses._wrong.clear()
+
+
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
+    monkeypatch.setattr(memory, "KEPT_IN_TESTS", True)
+    monkeypatch.setattr(models, "_run_offs", {})
+    memory.forget()
+    yield
+    memory.forget()
 
 
 @pytest.fixture

@@ -3,18 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from polls import memory
 from polls.models import Ballot, Question
 
+pytestmark = pytest.mark.usefixtures("keeping")
 ANN = "a" * 32
-
-
-@pytest.fixture(autouse=True)
-def keeping(forgetful, monkeypatch):
-    monkeypatch.setattr(memory, "KEPT", 1)
 
 
 @pytest.fixture
@@ -30,6 +27,13 @@ def test_it_works(colours, django_assert_num_queries):
     first = results(Client(), colours)
     with django_assert_num_queries(0):
         assert results(Client(), colours) == first
+
+
+def test_a_server_keeps_and_a_test_does_not(colours, monkeypatch):
+    monkeypatch.setattr(memory, "KEPT_IN_TESTS", False)
+    assert results(Client(), colours) and not memory._memory
+    monkeypatch.delattr(mail, "outbox")
+    assert results(Client(), colours) and memory._memory
 
 
 def test_it_is_forgotten_after_a_second(colours, red, monkeypatch):

@@ -5,7 +5,6 @@ import random
 
 import pytest
 
-from polls import memory
 from polls.models import Choice, Question
 from polls.runoff import TIE_RULE, run_off
 
@@ -93,7 +92,6 @@ def test_the_page_and_every_file_show_these_rounds(client, ask):
     page = client.get(f"/polls/{question.pk}/results/").text
     assert page.count("Ahead</strong>") == 1 and TIE_RULE in page
     question.close()
-    memory.forget()
     page = client.get(f"/polls/{question.pk}/results/").text
     assert page.count("Elected</strong>") == 1
     assert "Elected: Knoxville, with 58 of" in page
@@ -244,7 +242,7 @@ def test_a_deleted_choice_takes_nothing_along(ask):
     assert question.tally()["elected"] == red.pk
 
 
-def test_it_is_counted_again_only_after_a_vote(ask, django_assert_num_queries):
+def test_it_is_counted_again_only_after_a_vote(ask, keeping, django_assert_num_queries):
     question = ask("In which order?", "Tea", "Coffee")
     Question.objects.update(kind="ranked")
     question.refresh_from_db()

@@ -20,7 +20,7 @@ TOKEN = "a" * 32
 
 
 @pytest.fixture
-def red(ask, monkeypatch) -> Choice:
+def red(ask, keeping, monkeypatch) -> Choice:
     """A question that the worker has just read, as it is while people vote."""
     monkeypatch.setattr(memory, "KEPT", 60)
     question = ask("Which colour?", "Red", "Blue")
