@@ -93,6 +93,13 @@ RESULTS_RULES = {
     Results.ORGANISERS: "Only the organisers see the results of this poll.",
 }
 
+# Said to those who see results that a spectator does not.
+SEEN_BY = {
+    Results.VOTED: "Only organisers and those who have voted see these results now.",
+    Results.CLOSED: "Only organisers see these results now.",
+    Results.ORGANISERS: "Only organisers see these results.",
+}
+
 
 class Role(enum.Enum):
     """Who looks at results."""
@@ -456,6 +463,12 @@ class Question(models.Model):
     @property
     def results_rule(self) -> str:
         return RESULTS_RULES[self.results]
+
+    @property
+    def seen_by(self) -> str:
+        """Say who sees results at this moment; nothing where everyone does."""
+        everyone = self.shows_results_to(Role.SPECTATOR)
+        return "" if everyone else SEEN_BY[self.results]
 
     def shows_results_to(self, role: Role) -> bool:
         return shows_results(self.results, self.state(), role)

@@ -99,10 +99,17 @@ def _own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
     return question.own_ballot(voter_key(question, voter)) if voter else None
 
 
+def _role(request: HttpRequest, question: Question) -> Role:
+    """Tell who asks; the wall asks as a spectator, whoever's browser shows it, and can lose by that but not win."""
+    if request.GET.get("as") == "spectator":
+        return Role.SPECTATOR
+    return role_of(request, question)
+
+
 def _sees_results(request: HttpRequest, question: Question) -> bool:
     # Who asks is looked up only where it makes a difference.
     return question.shows_results_to(Role.SPECTATOR) or question.shows_results_to(
-        role_of(request, question)
+        _role(request, question)
     )
 
 
@@ -410,7 +417,7 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
     if not _streams(request):
         return HttpResponse(status=204)
     # Even where everyone sees them: the organiser may make that stricter while the stream is open.
-    role = role_of(request, question)
+    role = _role(request, question)
     return EventStream(question.pk, role, request.headers.get("Last-Event-ID", ""))
 
 
@@ -436,7 +443,8 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
         "code_size": code.symbol_size(border=4)[0],
         "code_path": "".join(squares),
     }
-    context |= _shown(tally) if _sees_results(request, question) else {}
+    # A wall is seen by everybody in the room.
+    context |= _shown(tally) if question.shows_results_to(Role.SPECTATOR) else {}
     return render(request, "polls/share.html", context)
 
 

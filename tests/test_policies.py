@@ -14,8 +14,8 @@ from streams import Stream
 
 from polls.models import Choice, Question
 
-# Recognisable wherever they come out: the totals and their percentages.
-RED, BLUE = 4127, 3391
+# Recognisable wherever they come out: the totals and their percentages. (A stream's retry is 1000 to 4000.)
+RED, BLUE = 5127, 4213
 NUMBERS = [str(RED), str(BLUE), "54.9", "45.1"]
 
 # shown: 200 with the numbers. hidden: 200 without. 403: refused, and without.
@@ -28,23 +28,23 @@ always     closed stranger   shown  shown shown shown shown shown  shown   hidde
 always     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
 always     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
 voted      open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-voted      open   voter      shown  shown shown shown shown shown  403     hidden  hidden hidden
-voted      open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+voted      open   voter      shown  shown shown shown shown hidden 403     hidden  hidden hidden
+voted      open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
 voted      closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
 voted      closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
 voted      closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
 closed     open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
 closed     open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-closed     open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+closed     open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
 closed     closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
 closed     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
 closed     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
 organisers open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
 organisers open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
+organisers open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
 organisers closed stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
 organisers closed voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
+organisers closed organiser  shown  shown shown shown shown hidden shown   hidden  hidden hidden
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 OUTLETS = {
@@ -267,6 +267,44 @@ def test_a_voters_etag_tells_a_stranger_nothing(voter, hidden, name):
         answer = Client().get(path, headers=headers)
         assert answer.status_code == 403
         assert "ETag" not in answer.headers
+
+
+def test_the_wall_asks_as_a_spectator_and_gets_no_more(voter, hidden, admin_client):
+    wall = voter.get(f"/polls/{hidden.pk}/share/").text
+    assert not occurs(wall, NUMBERS)
+    Question.objects.update(results="always")
+    memory.forget()
+    urls = re.findall(
+        r'data-\w+-url="([^"]+)"', voter.get(f"/polls/{hidden.pk}/share/").text
+    )
+    assert len(urls) == 2
+    Question.objects.update(results="voted")
+    for url in urls:
+        for one in (voter, admin_client):
+            assert one.get(url).status_code == 403
+            assert one.get(url.partition("?")[0]).status_code != 403
+
+
+def test_asking_as_another_gives_nobody_more(client, hidden):
+    for who in ("organiser", "voter", "ORGANISER", "1"):
+        path = f"/polls/{hidden.pk}/results.json?as={who}"
+        assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "policy, sentence",
+    [
+        ("voted", "Only organisers and those who have voted see these results now."),
+        ("closed", "Only organisers see these results now."),
+        ("organisers", "Only organisers see these results."),
+    ],
+)
+def test_hidden_results_say_so_to_who_sees_them(admin_client, hidden, policy, sentence):
+    path = f"/polls/{hidden.pk}/results/"
+    Question.objects.update(results=policy)
+    assert sentence in admin_client.get(path).text
+    Question.objects.update(results="always")
+    assert "Only organisers" not in admin_client.get(path).text
 
 
 @pytest.mark.parametrize("name", ["results.json", "results.svg", "results.csv"])
