@@ -82,6 +82,22 @@ def test_a_poll_that_closes_under_its_viewers_says_so(watcher, site):
     expect(watcher.get_by_role("link", name="Vote")).to_have_count(0)
 
 
+@pytest.mark.parametrize("site", SERVERS[:1], indirect=True)
+def test_a_poll_that_closes_a_second_time_in_one_tab_says_so_again(watcher, site):
+    question = site.ask()
+    watcher.goto(f"/polls/{question}/results/")
+    for _ in range(2):
+        expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
+        site.close()
+        # The page itself is renewed: numbers alone would leave the button.
+        expect(watcher.get_by_role("link", name="Vote")).to_have_count(0, timeout=8000)
+        with site.database() as run:
+            run("UPDATE polls_question SET closes_at = NULL")
+        # A page may come from memory for a second.
+        watcher.wait_for_timeout(1100)
+        watcher.reload()
+
+
 def rank(site, question, *texts):
     """Vote with a ranking on a question with the choices Tea, Coffee and Water."""
     choices = ["Tea", "Coffee", "Water"]

@@ -28,17 +28,27 @@ function say(words) {
   if (status) status.textContent = words;
 }
 
-// Load the page anew for what numbers cannot show; once for each reason, and not everybody at once.
+// Load the page anew for what numbers cannot show, and not everybody at once. Twice for one reason would be a loop,
+// as long as the server that made the page and the one that sends the numbers do not agree.
+const renewed = `polls ${location.pathname}`;
 function renew(reason) {
-  const key = `polls ${location.pathname}`;
   try {
-    if (sessionStorage.getItem(key) === reason) return;
-    sessionStorage.setItem(key, reason);
+    if (sessionStorage.getItem(renewed) === reason) return;
+    sessionStorage.setItem(renewed, reason);
   } catch {
     return;
   }
   // A server may hold a page for a second.
   setTimeout(() => location.reload(), 1000 + 3000 * Math.random());
+}
+
+// They agree: the same may happen once more.
+function agree() {
+  try {
+    sessionStorage.removeItem(renewed);
+  } catch {
+    // Where nothing can be kept, nothing is renewed.
+  }
 }
 
 function over(reason) {
@@ -60,7 +70,8 @@ function show(tally) {
   const words = (row) => `${row.dataset.choice} ${row.querySelector("[data-text]").textContent}`;
   const shown = rows.map(words).join();
   const told = tally.choices.map((choice) => `${choice.id} ${choice.text}`).join();
-  if (shown !== told) renew(told);
+  if (shown === told) agree();
+  else renew(told);
   // A tally that has counted less than what is shown came by a slower way.
   if (tally.version < version) return;
   const moved = tally.version > version;
