@@ -16,7 +16,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
+from types import CoroutineType, FrameType
 
 from django.db import Error as DatabaseUnavailable
 from django.db import connection
@@ -117,6 +117,10 @@ class Viewer:
         if self.delivery is None:
             try:
                 attempt = self.send(message)
+                if type(attempt) is not CoroutineType:
+                    # ASGI promises no more than an awaitable, and this one may have begun already.
+                    self.delivery = asyncio.create_task(self._deliver(attempt))
+                    return
                 attempt.send(None)
             except StopIteration:
                 return
@@ -139,8 +143,10 @@ class Viewer:
         self._queue(_body(event, more=False))
         asyncio.get_running_loop().call_later(PATIENCE, self._abandon)
 
-    async def _deliver(self) -> None:
+    async def _deliver(self, begun: Awaitable[None] | None = None) -> None:
         try:
+            if begun is not None:
+                await begun
             while self.waiting is not None:
                 message, self.waiting = self.waiting, None
                 await self.send(message)

@@ -26,8 +26,12 @@ class Connection:
         self.sent, self.gone, self.readable = [], asyncio.Event(), asyncio.Event()
         self.readable.set()
 
+    fault: Exception | None = None
+
     async def send(self, message):
         await self.readable.wait()
+        if self.fault:
+            raise self.fault
         self.sent.append(message)
 
     async def receive(self):
@@ -72,6 +76,47 @@ def test_everyone_gets_each_change_once(rows):
         rows[1] = tally(1)
         await asyncio.sleep(0.1)
         assert [viewer.versions for viewer in viewers] == [[0, 1]] * 5
+
+    asyncio.run(scenario())
+
+
+class Promising(Connection):
+    """A server whose send() begins at once and returns a future: ASGI promises an awaitable, and no coroutine."""
+
+    def send(self, message):
+        return asyncio.ensure_future(super().send(message))
+
+
+def test_a_server_may_send_without_coroutines(rows):
+    async def scenario():
+        hub, viewers = live.Hub(), [Promising(), Promising(), Connection()]
+        tasks = await watching(hub, *viewers)
+        viewers[1].readable.clear()
+        for version in range(1, 6):
+            rows[1] = tally(version)
+            await asyncio.sleep(0.1)
+        viewers[1].readable.set()
+        rows[1] = tally(6, "closed")
+        done, _ = await asyncio.wait(tasks, timeout=1)
+        assert len(done) == 3 and not [t for t in done if t.exception()]
+        assert viewers[0].versions == viewers[2].versions == [0, 1, 2, 3, 4, 5, 6]
+        assert viewers[1].versions in ([0, 1, 5, 6], [0, 1, 6]), "only the newest waits"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [Connection, Promising])
+def test_a_send_that_fails_later_ends_one_stream(rows, kind, caplog):
+    async def scenario():
+        hub, bad, good = live.Hub(), kind(), Connection()
+        task, _ = await watching(hub, bad, good)
+        bad.fault = RuntimeError("refused")
+        rows[1] = tally(1)
+        assert (await asyncio.wait([task], timeout=1))[0]
+        rows[1] = tally(2)
+        await asyncio.sleep(0.1)
+        assert good.versions == [0, 1, 2]
+        assert "could not be sent to" in caplog.text
 
     asyncio.run(scenario())
 
