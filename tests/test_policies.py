@@ -273,7 +273,6 @@ def test_the_wall_asks_as_a_spectator_and_gets_no_more(voter, hidden, admin_clie
     wall = voter.get(f"/polls/{hidden.pk}/share/").text
     assert not occurs(wall, NUMBERS)
     Question.objects.update(results="always")
-    memory.forget()
     urls = re.findall(
         r'data-\w+-url="([^"]+)"', voter.get(f"/polls/{hidden.pk}/share/").text
     )
