@@ -18,6 +18,7 @@ SENTENCES = {
     403: ("Not allowed", "You may not see or do this. Go back to the polls."),
     404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
     405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
+    411: ("Length required", "This server takes no form without its length, which the program that sent it left out (Content-Length)."),
     429: ("Too many wrong codes", "Too many wrong codes came from your network. Wait a minute, then try again."),
     500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
     503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
@@ -26,6 +27,10 @@ SENTENCES = {
 NOT_OUR_NAME = (
     "This site does not answer to the name in the address bar. Use the address that you were given; "
     "the operator sets it in SITE_URL."
+)
+CUT_OFF = (
+    "The request was cut off on its way. Nothing of it was counted or saved: "
+    "go back and send it again."
 )
 NO_TOKEN = (
     "The form came without its security token. "

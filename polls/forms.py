@@ -8,7 +8,10 @@ from django.http import QueryDict
 
 from .models import MOST_RANKS, Changed, InvalidBallot, Kind, Question
 
-UNKNOWN = "That is not a choice of this poll. Select one of the choices below."
+UNKNOWN = (
+    "You didn't select a choice. "
+    "What was sent is not a choice of this poll: select one of the choices below."
+)
 
 
 class BallotForm(forms.Form):

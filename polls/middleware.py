@@ -4,10 +4,11 @@ import codecs
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, UnreadablePostError
 from django.http.response import HttpResponseBase
 
-from .errors import error_page
+from .errors import CUT_OFF, error_page
 
 View = Callable[[HttpRequest], HttpResponseBase]
 
@@ -26,6 +27,33 @@ def utf8_only(get_response: View) -> View:
         return get_response(request)
 
     return middleware
+
+
+def whole_body(get_response: View) -> View:
+    """Refuse a body that was cut off on its way, whatever form it is for.
+
+    WSGI servers hand on what came when a client goes in the middle: the vote
+    for choice 4 that is left of one for choice 40. ASGI servers do not.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if isinstance(request, WSGIRequest):
+            if request.META.get("CONTENT_LENGTH"):
+                if not _came_whole(request):
+                    return error_page(request, 400, CUT_OFF)
+            elif "Transfer-Encoding" in request.headers:
+                # polls.wsgi has given it a length where it could.
+                return error_page(request, 411)
+        return get_response(request)
+
+    return middleware
+
+
+def _came_whole(request: HttpRequest) -> bool:
+    try:
+        return len(request.body) == int(request.META["CONTENT_LENGTH"])
+    except (UnreadablePostError, ValueError):
+        return False
 
 
 def content_security_policy(get_response: View) -> View:

@@ -251,6 +251,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "polls.memory.remember",
     "polls.middleware.utf8_only",
+    "polls.middleware.whole_body",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "polls.middleware.content_security_policy",

@@ -206,7 +206,7 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     except Refused as refusal:
         return _not_counted(request, question_id, str(refusal))
     except Choice.DoesNotExist:
-        sentence = "The choices have just changed. Select one of the choices below."
+        sentence = "You didn't select a choice. The choices have just changed: select one of the choices below."
         return _not_counted(request, question_id, sentence)
     response = HttpResponseRedirect(question.results_url)
     if voter != known:

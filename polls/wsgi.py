@@ -7,8 +7,10 @@ is started with gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker.
 import functools
 import os
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
@@ -19,7 +21,22 @@ from . import first_run  # noqa: E402  Django must be set up before the models l
 first_run.prepare()
 
 
+def give_length(environ: dict[str, Any]) -> None:
+    """Read a body that comes in chunks, for Django takes one without a length for none.
+
+    Only where the server says that the stream ends by itself: elsewhere reading
+    would wait for ever, and the answer is 411.
+    """
+    if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" not in environ:
+        return
+    if environ.get("wsgi.input_terminated"):
+        # One byte more than Django takes is enough for it to refuse.
+        body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        environ |= {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+
+
 def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    give_length(environ)
     try:
         response = wsgi_application(environ, start_response)
     except (LookupError, ValueError):

@@ -118,6 +118,21 @@ class Voter:
             "POST", path, urllib.parse.urlencode(fields).encode(), **kind
         )
 
+    def send(
+        self, path: str, body: bytes, *headers: str, goes_then: bool = False
+    ) -> str:
+        """Post this body as it stands, and return all that the server says."""
+        head = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+        head.append(f"Cookie: {'; '.join(f'{k}={v}' for k, v in self.cookies.items())}")
+        head += ["Content-Type: application/x-www-form-urlencoded", *headers]
+        host, port = self.base.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=40) as connection:
+            connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
+            if goes_then:
+                connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as answer:
+                return answer.read().decode()
+
     def log_in(self, name: str, password: str) -> "Voter":
         page = self.get("/accounts/login/").text
         self.token = re.search(r'value="(\w{64})"', page).group(1)
@@ -280,6 +295,11 @@ class Site:
         """gunicorn's own ASGI worker does not hear that it shall stop while it starts."""
         listening = self.output().count("ASGI server listening")
         return "-k asgi" not in self.command or listening >= len(self.workers())
+
+    @property
+    def serves_wsgi(self) -> bool:
+        words = self.command.split()
+        return words[0] == "gunicorn" and ("-k" not in words or "gthread" in words)
 
     def output(self) -> str:
         return self.log.read_text()

@@ -4,6 +4,11 @@ import pytest
 
 from polls.models import Ballot, Choice, Mark, Question, Ranking
 
+UNKNOWN = (
+    "You didn't select a choice. "
+    "What was sent is not a choice of this poll: select one of the choices below."
+)
+
 
 @pytest.fixture
 def several(ask) -> Question:
@@ -64,7 +69,7 @@ WRONG_SEVERAL = {
     ),
     "unknown": (
         [0, 9],
-        "That is not a choice of this poll. Select one of the choices below.",
+        UNKNOWN,
     ),
 }
 
@@ -139,7 +144,7 @@ WRONG_RANKED = {
     "too many": ({1: 0, 2: 1, 3: 2, 4: 3}, "Rank at most 3 choices."),
     "unknown": (
         {1: 9},
-        "That is not a choice of this poll. Select one of the choices below.",
+        UNKNOWN,
     ),
     "a rank that there is not": (
         {1: 0, 9: 1},

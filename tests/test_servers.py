@@ -24,6 +24,31 @@ COMMANDS = [
 WITHOUT_CONFIGURATION = [c for c in COMMANDS if c.startswith("gunicorn polls")]
 
 
+def check_cut_off(site: Site) -> None:
+    """Send a vote of which the end is missing. The number that is left is a choice of the poll, too."""
+    question = site.ask("Which number?", *"ABCDEFGHIJK")
+    voter = Voter(site.base)
+    first = voter.open_ballot(question)[0]
+    body = f"csrfmiddlewaretoken={voter.token}&choice={first}".encode()
+    path = f"/polls/{question}/vote/"
+    length = f"Content-Length: {len(body) + 1}"
+    answer = voter.send(path, body, length, goes_then=True)
+    assert site.counts(question) == (0, 0)
+    # ASGI servers answer nobody: the client has gone.
+    assert " 400 " in answer if site.serves_wsgi else not answer
+
+
+def check_chunked(site: Site) -> None:
+    """Vote without naming the length of the form, as some programs do."""
+    question = site.ask()
+    voter = Voter(site.base)
+    choice = voter.open_ballot(question)[0]
+    body = f"csrfmiddlewaretoken={voter.token}&choice={choice}".encode()
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    voter.send(f"/polls/{question}/vote/", chunks, "Transfer-Encoding: chunked")
+    assert site.counts(question) == (1, 1)
+
+
 def check_site(site: Site) -> None:
     """Do what a voter does: look, vote, vote again, look at the results."""
     question = site.ask()
@@ -43,6 +68,8 @@ def check_site(site: Site) -> None:
     assert "--paper" in ann.get("/static/polls/style.css").text
     assert "Log in" in ann.get("/admin/login/").text
     assert site.counts(question) == (1, 1)
+    check_cut_off(site)
+    check_chunked(site)
     output = site.output()
     assert "unsupported" not in output
     assert "Traceback" not in output

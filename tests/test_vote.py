@@ -68,7 +68,8 @@ def test_it_rejects_garbage_with_one_sentence(client, colours, choice, kind):
         page = client.post(path, body)
     else:
         page = client.post(path, urlencode(body), "application/x-www-form-urlencoded")
-    assert "Select one of the choices below." in page.context["error_message"]
+    assert "select one of the choices below." in page.context["error_message"]
+    assert "You didn't select a choice." in page.context["error_message"]
     assert page.text.count('role="alert"') == 1
     assert Ballot.objects.count() == votes() == 0
 
@@ -108,7 +109,8 @@ def test_it_shows_the_form_again_when_the_choice_is_gone(client, colours, red):
     client.get(f"/polls/{colours.pk}/")
     colours.choice_set.filter(pk=red.pk).delete()
     page = client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
-    assert "Select one of the choices below." in page.text
+    assert "You didn&#x27;t select a choice." in page.text
+    assert "select one of the choices below." in page.text
     assert "Blue" in page.text
 
 
