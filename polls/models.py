@@ -997,7 +997,7 @@ class Ranking(models.Model):
 
 # Crockford's base 32: no I, L, O and U, and whoever types one of them for 1 or 0 is understood.
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_MISTYPED = str.maketrans("OIL", "011", "- \t")
+_MISTYPED = str.maketrans("OIL", "011", "-\0")
 
 
 def new_code() -> str:
@@ -1007,8 +1007,8 @@ def new_code() -> str:
 
 
 def read_code(text: str) -> str:
-    """Return the code that somebody meant: lower case, O for 0, I or L for 1, spaces and dashes are forgiven."""
-    return text.upper().translate(_MISTYPED)
+    """Return the code that somebody meant: lower case, O for 0, I or L for 1, white space and dashes are forgiven."""
+    return "".join(text.upper().translate(_MISTYPED).split())
 
 
 def spell(code: str) -> str:

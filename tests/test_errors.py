@@ -2,7 +2,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from polls.models import Question
+from polls.models import Question, Voters
 
 
 def refuse_every_query(execute, sql, params, many, context):
@@ -65,6 +65,59 @@ def test_not_found_is_a_page_with_a_way_back(client, db):
     page = client.get("/nowhere/")
     assert page.status_code == 404
     assert '<a href="/polls/">To the polls</a>' in page.text
+
+
+ODD = [
+    "%00",
+    "%0A",
+    "A%0D%0AB",
+    "%FF",
+    "%ED%A0%80",
+    "%F4%90%80%80",
+    "%C0%AF",
+    "%",
+    "%ZZ",
+    "%2500",
+]
+ODD += [
+    "%E2%80%A8",
+    "%C2%85",
+    "%2F",
+    "%2F..%2F",
+    "%3Cscript%3E",
+    "%26code%3D",
+    "9" * 5000,
+    "%D9%A3",
+    "-0",
+    "1e3",
+]
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_whatever_is_typed_gives_a_page(client, colours, text):
+    client.raise_request_exception = False
+    colours.voters = Voters.CODES
+    colours.save()
+    own = f"/polls/{colours.pk}"
+    paths = [
+        f"/polls/?page={text}",
+        f"/r/?code={text}",
+        f"/r/{text}/",
+        f"{own}/code/{text}/",
+    ]
+    paths += [
+        f"/polls/{text}/",
+        f"/{text}",
+        f"/accounts/login/?next={text}",
+        f"{own}/?{text}={text}",
+    ]
+    for path in paths:
+        page = client.get(path, follow=True)
+        assert page.status_code in {200, 400, 404}, path
+        assert "<main" in page.text, path
+    form = "application/x-www-form-urlencoded"
+    page = client.post(f"{own}/code/", f"code={text}", form)
+    assert page.status_code in {200, 400}
 
 
 def test_not_found_on_json_is_json(client, db):

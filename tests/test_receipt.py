@@ -89,22 +89,43 @@ def test_it_stays_after_the_close(colours, receipt):
 def test_it_forgives_what_people_mistype(client, colours):
     ballot = Ballot(question=colours, voter="a" * 32, receipt="01AB01CD01EF")
     ballot.save()
-    for typed in ("01ab01cd01ef", "01AB-01CD-01EF", "OIAB OLCD oIeF", "olabolcdolef"):
+    for typed in (
+        "01ab01cd01ef",
+        "01AB-01CD-01EF",
+        "OIAB OLCD oIeF",
+        "olabolcdolef",
+        "01ab\n01cd\r\n01ef\n",
+    ):
         page = client.get("/r/", {"code": typed}, follow=True)
         assert page.redirect_chain[-1][0] == "/r/01AB01CD01EF/", typed
         assert page.status_code == 200
 
 
-@pytest.mark.parametrize(
-    "typed", ["a/b", "/", "..", "../admin/", "?", "%2F", "é", "x" * 3000]
-)
+GARBAGE = [
+    "a/b",
+    "/",
+    "..",
+    "../admin/",
+    "?",
+    "%2F",
+    "é",
+    "x" * 3000,
+    "A\nB",
+    "A\r",
+    "A#B",
+    "A;B",
+]
+GARBAGE += ["A\x00B", "A\u2028B", "A\x85B", "%0A", "%ZZ", "\u202e"]
+
+
+@pytest.mark.parametrize("typed", GARBAGE, ids=ascii)
 def test_it_answers_garbage_with_one_sentence(client, db, typed):
     page = client.get("/r/", {"code": typed}, follow=True)
     assert page.status_code == 404
     assert NONE in page.text or "There is no poll or page at this address" in page.text
 
 
-@pytest.mark.parametrize("typed", ["", " ", "- -"])
+@pytest.mark.parametrize("typed", ["", " ", "- -", "\n", "\t\r", "\x00"])
 def test_nothing_typed_shows_the_form(client, db, typed):
     page = client.get("/r/", {"code": typed})
     assert page.status_code == 200 and "Check a receipt" in page.text
