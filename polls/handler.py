@@ -85,6 +85,10 @@ class Handler(ASGIHandler):
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             await self.handle(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # The handshake is refused: servers make it a 403.
+            await receive()
+            await send({"type": "websocket.close"})
         else:
             raise ValueError(f"This site speaks HTTP, not {scope['type']}.")
 

@@ -526,10 +526,16 @@ def test_a_response_may_send_its_body_itself():
     assert site.events[-3:] == ["closed response", "finished", "serving"]
 
 
+def test_it_refuses_a_websocket():
+    sent = Visit("/polls/1/live/", scope={"type": "websocket"})
+    run(sent.to(our_handler()))
+    assert sent.sent == [{"type": "websocket.close"}]
+
+
 def test_it_speaks_http_only():
     for handler in (django_handler(), our_handler()):
         with pytest.raises(ValueError, match="HTTP"):
-            run(Visit("/echo", scope={"type": "websocket"}).to(handler))
+            run(Visit("/echo", scope={"type": "webtransport"}).to(handler))
 
 
 def test_it_starts_and_stops_with_its_server():

@@ -68,6 +68,9 @@ def check_site(site: Site) -> None:
     assert "--paper" in ann.get("/static/polls/style.css").text
     assert "Log in" in ann.get("/admin/login/").text
     assert site.counts(question) == (1, 1)
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    upgrade |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "A" * 22 + "=="}
+    assert ann.request("GET", "/polls/", **upgrade).status in {200, 403}
     check_cut_off(site)
     check_chunked(site)
     output = site.output()
