@@ -6,24 +6,23 @@ writes for all of them. A ballot that is alone waits for nobody. Each keeps its
 own outcome; when one spoils the transaction, they are written one by one,
 unless it is the database that is locked or away.
 
-Under ASGI a vote needs no thread of its own. The handler collects the ballots
-of the requests that it answers on the loop, has one thread empty the box, and
-sends each answer after that.
+Under ASGI a vote needs no thread of its own. The handler answers it on the loop
+(see on_loop), has one thread empty the box, and sends each answer after that.
 """
 
+import asyncio
 import fcntl
 import functools
 import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError, connection
 
-from . import ballot_rows
+from . import ballot_rows, on_loop
 
 # The module and not its names: it imports this one.
 from . import models
@@ -31,56 +30,57 @@ from . import models
 
 @dataclass(eq=False)
 class Slip:
-    """A ballot to be written, and then what became of it: it is written if it has an id."""
+    """A ballot to be written, and then what became of it."""
 
     ballot: "models.Ballot"
     choices: Sequence[int]
     done: bool = False
     error: Exception | None = None
+    # Where the loop waits for it: the request that is answered there.
+    woken: asyncio.Future[None] | None = None
+
+    @property
+    def is_written(self) -> bool:
+        return self.ballot.pk is not None and not self.error
+
+    def finish(self) -> None:
+        self.done = True
+        if self.woken:
+            # A loop that has ended has nobody left to be told.
+            with suppress(RuntimeError):
+                self.woken.get_loop().call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        # The request may have been cancelled meanwhile.
+        if not self.woken.done():
+            self.woken.set_result(None)
 
 
 _waiting: list[Slip] = []
 _writing = threading.Lock()
 
-# Where put() leaves the ballots of a request that is answered on the loop; None in a thread.
-on_loop: ContextVar[list[Slip] | None] = ContextVar("on_loop", default=None)
-# Why the ballot of this request was not written, when the request is answered anew in a thread.
-failed: ContextVar[Exception | None] = ContextVar("failed", default=None)
-
-
-class NeedsThread(BaseException):
-    """The request cannot be answered on the loop. Not an Exception, which Django would make a page of.
-
-    Raised before put(), never after: the ballot that is left there is written.
-    """
-
-
-def require_thread() -> None:
-    """To be called before what takes the database. Raises NeedsThread on the loop."""
-    if on_loop.get() is not None:
-        raise NeedsThread
-
 
 def put(ballot: "models.Ballot", choices: Sequence[int]) -> bool:
     """Write a new ballot and its totals; return False if it cannot be: the voter has one already, say.
 
-    On the loop it returns True before: the slip is waiting, and its answer must too.
+    On the loop it returns True before, and the answer has to wait.
     Raises an error of the database; then nothing of this ballot has been written.
     """
-    error = failed.get()
-    if error:
-        # Not tried again: a commit whose answer was lost may be one all the same.
-        raise error
-    slip = Slip(ballot, choices)
-    promised = on_loop.get()
-    if promised is not None:
-        promised.append(slip)
+    attempt = on_loop.attempt.get()
+    if attempt and attempt.is_on_loop:
+        woken = asyncio.get_running_loop().create_future()
+        slip = Slip(ballot, choices, woken=woken)
+        attempt.submitted.append(slip)
         _waiting.append(slip)
         return True
+    earlier = attempt and attempt.outcome_of(ballot)
+    if earlier:
+        return _take_over(ballot, earlier)
     if connection.in_atomic_block:
         # Somebody's own transaction is no place for the ballots of others.
         ballot_rows.write([(ballot, choices)])
         return ballot.pk is not None
+    slip = Slip(ballot, choices)
     _waiting.append(slip)
     with _writing:
         if not slip.done:
@@ -90,8 +90,25 @@ def put(ballot: "models.Ballot", choices: Sequence[int]) -> bool:
     return ballot.pk is not None
 
 
+def _take_over(ballot: "models.Ballot", earlier: Slip) -> bool:
+    """Make `ballot` the one that this request submitted before."""
+    if earlier.error:
+        raise earlier.error
+    written = earlier.ballot
+    ballot.pk, ballot.receipt = written.pk, written.receipt
+    ballot.cast_at = written.cast_at
+    return ballot.pk is not None
+
+
 def anyone_waits() -> bool:
     return bool(_waiting)
+
+
+def give_up(error: Exception) -> None:
+    """Give all that wait this error, for there is nobody to write them."""
+    for slip in _take():
+        slip.error = error
+        slip.finish()
 
 
 def empty() -> None:
@@ -132,7 +149,7 @@ def _write_each_with_its_outcome(alone: Slip | None = None) -> None:
         raise
     finally:
         for slip in slips:
-            slip.done = True
+            slip.finish()
 
 
 @functools.cache

@@ -11,8 +11,6 @@ from django.shortcuts import render
 from django.utils.cache import patch_cache_control
 from django.views.decorators.csrf import csrf_exempt
 
-from .ballot_box import require_thread
-
 SENTENCES = {
     400: ("Bad request", "The server could not read this request. Go back and try again."),
     403: ("Not allowed", "You may not see or do this. Go back to the polls."),
@@ -78,8 +76,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view caught. A database that is locked or away is 503: it comes back."""
-    # On the loop no view can ask the database: that is no error yet.
-    require_thread()
     error = sys.exc_info()[1]
     if isinstance(error, OperationalError | InterfaceError):
         return unavailable(request)

@@ -36,7 +36,7 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from . import ballot_box, memory
+from . import ballot_box, memory, on_loop
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]
@@ -71,7 +71,7 @@ class Handler(ASGIHandler):
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
         self._threads = Threads(settings.ASGI_THREADS, "polls")
-        self._answer = _crossing(self._respond_after, self._threads)
+        self._answer = _crossing(self._respond, self._threads)
         self._await = _crossing(
             self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")
         )
@@ -106,7 +106,11 @@ class Handler(ASGIHandler):
         if iscoroutinefunction(view):
             await _until_gone(receive, self._await_and_send(scope, body, size, send))
             return
-        if getattr(view, "takes_no_thread", False) and size <= self.on_loop_most:
+        if (
+            on_loop.runs_on_loop(view)
+            and size <= self.on_loop_most
+            and not on_loop.others_listen()
+        ):
             response = await self._answer_on_loop(scope, body, size)
         else:
             response = await self._answer(scope, body, size)
@@ -123,7 +127,8 @@ class Handler(ASGIHandler):
 
     def _from_memory(self, scope: Message) -> HttpResponseBase | None:
         """Return an answer that needs no thread: what every visitor without a cookie gets in this second."""
-        if any(name == b"cookie" for name, _ in scope["headers"]):
+        has_cookie = any(name == b"cookie" for name, _ in scope["headers"])
+        if has_cookie or on_loop.others_listen():
             return None
         request, _ = self.create_request(scope, BytesIO())
         return memory.answer(request) if request else None
@@ -136,39 +141,46 @@ class Handler(ASGIHandler):
     async def _answer_on_loop(
         self, scope: Message, body: BytesIO, size: int
     ) -> HttpResponseBase:
-        """Answer a vote without a thread, once its ballot is written, or else in a thread after all.
-
-        Middleware and view are some 0.3 ms of Python, which a thread does no
-        sooner. What takes the database raises NeedsThread, and a ballot that
-        is no new one is not written: then the request is answered anew.
-        """
-        slips: list[ballot_box.Slip] = []
-        token = ballot_box.on_loop.set(slips)
+        """Answer a vote without a thread, once its ballot is written, or else in a thread after all."""
+        attempt = on_loop.LoopAttempt()
+        token = on_loop.attempt.set(attempt)
         try:
             # A copy: the request closes what it has read.
-            response = self._respond(scope, BytesIO(body.getvalue()), size)
-        except ballot_box.NeedsThread:
-            response = None
+            response = self._attempt(attempt, scope, BytesIO(body.getvalue()), size)
+            if attempt.submitted:
+                self._see_to_writing()
+            if await attempt.all_written() and response:
+                return response
+            return await self._answer(scope, body, size)
         finally:
-            ballot_box.on_loop.reset(token)
-        for slip in slips:
-            await self._written(slip)
-        error = next((slip.error for slip in slips), None)
-        written = not error and all(slip.ballot.pk for slip in slips)
-        if written and response and response.status_code < 500:
-            return response
-        return await self._answer(scope, body, size, error)
+            on_loop.attempt.reset(token)
 
-    async def _written(self, slip: ballot_box.Slip) -> None:
-        while not slip.done:
-            if not self._emptying or self._emptying.done():
-                self._emptying = asyncio.ensure_future(self._empty_all())
-            await asyncio.shield(self._emptying)
+    def _attempt(
+        self, attempt: on_loop.LoopAttempt, *request: object
+    ) -> HttpResponseBase | None:
+        try:
+            with attempt.without_database():
+                response = self._respond(*request)
+        except (on_loop.NeedsDatabase, Exception):
+            # Whatever else Django makes no page of is raised again in the thread, if it was not of the loop alone.
+            return None
+        # So with an error page. But once a ballot is submitted it is the answer, as anywhere.
+        broke = response.status_code >= 500 and not attempt.submitted
+        return None if broke or attempt.needed_database else response
+
+    def _see_to_writing(self) -> None:
+        """Have the ballots that wait written by one thread at a time."""
+        if not self._emptying or self._emptying.done():
+            self._emptying = asyncio.ensure_future(self._empty_all())
 
     async def _empty_all(self) -> None:
         # To the last one, also of a request that was cancelled meanwhile.
         while ballot_box.anyone_waits():
-            await self._empty()
+            try:
+                await self._empty()
+            except Exception as error:
+                # Each of them raises it in its own answer.
+                ballot_box.give_up(error)
 
     async def _read(self, receive: Receive) -> tuple[BytesIO, int]:
         body, size, more = BytesIO(), 0, True
@@ -184,20 +196,6 @@ class Handler(ASGIHandler):
             body = _Beginning(body.getvalue())
         body.seek(0)
         return body, size
-
-    def _respond_after(
-        self,
-        scope: Message,
-        body: BytesIO,
-        size: int,
-        error: Exception | None = None,
-    ) -> HttpResponseBase:
-        """Answer in a thread, where `error` is what came of writing the ballot before."""
-        token = ballot_box.failed.set(error)
-        try:
-            return self._respond(scope, body, size)
-        finally:
-            ballot_box.failed.reset(token)
 
     def _respond(self, scope: Message, body: BytesIO, size: int) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))

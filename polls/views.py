@@ -24,7 +24,7 @@ from django.utils.text import get_text_list
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from . import ballot_box, guesses, memory, picture
+from . import guesses, memory, picture
 from .errors import allow, error_page, require_utf8, unavailable
 from .forms import BallotForm
 from .invitations import address
@@ -44,6 +44,7 @@ from .models import (
     spell,
 )
 from .public_count import ballots_file, fingerprint
+from .on_loop import is_counted, may_run_on_loop
 from .runoff import TIE_RULE
 from .voters import (
     forget_draft,
@@ -90,7 +91,6 @@ def _page_number(request: HttpRequest) -> int:
 
 
 def _published_or_404(question_id: int) -> Question:
-    ballot_box.require_thread()
     return get_object_or_404(Question.objects.published(), pk=question_id)
 
 
@@ -181,6 +181,7 @@ def _with_choices(question_id: int) -> Question:
     return question
 
 
+@may_run_on_loop
 @allow("POST")
 @require_utf8
 @csrf_protect
@@ -192,7 +193,8 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
         # The question in memory may be a second old.
         question = _published_or_404(question_id)
         form = BallotForm(question, request.POST)
-    if not question.is_open:
+    # A ballot that was cast on the loop counts, though the poll may have closed since.
+    if not question.is_open and not is_counted():
         return _not_counted(request, question_id, "Your vote was not counted.")
     if not form.is_valid():
         return _ballot_page(request, question, form.error_message, request.POST)
@@ -213,10 +215,6 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
         remember_voter(response, question, voter)
     forget_draft(response, question)
     return response
-
-
-# Under ASGI: see Handler._answer_on_loop().
-vote.takes_no_thread = True
 
 
 def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from .ballot_box import require_thread
+from . import on_loop
 from .models import Invitation, NotInvited, Question, Role, Voters, new_code, read_code
 
 COOKIE = "voter"
@@ -22,7 +22,12 @@ _signer = Signer(salt="polls.voters")
 
 
 def new_voter() -> str:
-    return secrets.token_urlsafe(16)
+    attempt = on_loop.attempt.get()
+    if not attempt:
+        return secrets.token_urlsafe(16)
+    # One request is one voter, though its answer is begun anew in a thread.
+    attempt.new_voter = attempt.new_voter or secrets.token_urlsafe(16)
+    return attempt.new_voter
 
 
 def _read_cookie(request: HttpRequest, name: str) -> str | None:
@@ -54,8 +59,6 @@ def _set_cookie(
 def read_voter(request: HttpRequest, question: Question) -> str | None:
     """Return who this is to the question, for voter_key(); None for who cannot vote yet."""
     if question.voters == Voters.ACCOUNTS:
-        # The session is in the database.
-        require_thread()
         user = request.user
         return f"account:{user.pk}" if user.is_authenticated else None
     if question.voters == Voters.CODES:

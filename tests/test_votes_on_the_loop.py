@@ -1,19 +1,27 @@
 """Votes under ASGI, which take no thread of their own: the handler is called as a server would call it."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib import messages
+from django.contrib.sessions.models import Session
 from django.core import signals
-from django.db import OperationalError, connection, connections
-from test_handler_parity import FORM, Visit
+from django.db import OperationalError, connection, connections, transaction
+from django.http import HttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+from races import outcome
+from test_handler_parity import FORM, Visit, until
 
-from polls import ballot_box, ballot_rows, memory, views
+from polls import ballot_box, ballot_rows, memory, on_loop, views
 from polls.handler import Handler
 from polls.models import Ballot, Choice, Question
-from polls.voters import _signer
+from polls.voters import _signer, new_voter, remember_voter, voter_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32
@@ -28,13 +36,19 @@ def red(ask, keeping, monkeypatch) -> Choice:
     return question.choice_set.get(choice_text="Red")
 
 
-@pytest.fixture
-def handler(settings):
+@contextmanager
+def handling(settings) -> Iterator[Handler]:
     settings.ASGI_THREADS = 1
     handler = Handler()
     yield handler
     handler._threads.submit(connections.close_all).result()
     handler._threads.shutdown()
+
+
+@pytest.fixture
+def handler(settings) -> Iterator[Handler]:
+    with handling(settings) as handler:
+        yield handler
 
 
 def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") -> Visit:
@@ -43,8 +57,8 @@ def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") ->
         cookies += f"; voter={_signer.sign(voter)}"
     body = f"csrfmiddlewaretoken={token}&choice={choice.pk}{form}".encode()
     headers = FORM | {"cookie": cookies, "content-length": str(len(body))}
-    path = f"/polls/{choice.question_id}/vote/"
-    return Visit(path, "POST", headers, [body])
+    to = f"/polls/{choice.question_id}/vote/"
+    return Visit(to, "POST", headers, [body])
 
 
 def send(handler: Handler, *visits: Visit) -> list[int]:
@@ -232,3 +246,218 @@ def test_a_connection_that_broke_is_made_anew(handler, red):
         )
     assert [send(handler, vote(red)) for _ in range(3)] == [[302]] * 3
     assert Ballot.objects.count() == 4
+
+
+def cookie(visit: Visit) -> str:
+    """The voter whom an answer makes of its browser."""
+    (value,) = (v for _, v in visit.headers_sent if v[:6] == b"voter=")
+    return _signer.unsign(value[6:].partition(b";")[0].decode())
+
+
+def one_each(question: Question, *visits: Visit) -> bool:
+    """Tell whether each of these clicks is one ballot, whose voter its browser is from now on."""
+    keys = sorted(voter_key(question, cookie(visit)) for visit in visits)
+    voters = sorted(Ballot.objects.values_list("voter", flat=True))
+    return keys == voters and Choice.objects.get(choice_text="Red").votes == len(keys)
+
+
+def asks_after(get_response):
+    def middleware(request):
+        response = get_response(request)
+        response["X-Ballots"] = Ballot.objects.count()
+        return response
+
+    return middleware
+
+
+def swallows_after(get_response):
+    def middleware(request):
+        response = get_response(request)
+        with suppress(BaseException):
+            response["X-Ballots"] = Ballot.objects.count()
+        return response
+
+    return middleware
+
+
+def uses_session(get_response):
+    def middleware(request):
+        response = get_response(request)
+        request.session["last"] = request.path
+        return response
+
+    return middleware
+
+
+def leaves_message(get_response):
+    def middleware(request):
+        response = get_response(request)
+        messages.success(request, "Thank you.")
+        return response
+
+    return middleware
+
+
+def on_commit_after(get_response):
+    def middleware(request):
+        response = get_response(request)
+        transaction.on_commit(lambda: response.headers.setdefault("X-Done", "1"))
+        return response
+
+    return middleware
+
+
+AFTER = [asks_after, swallows_after, uses_session, leaves_message, on_commit_after]
+
+
+@pytest.mark.parametrize("middleware", AFTER)
+def test_what_asks_the_database_after_the_ballot_makes_no_second_one(
+    red, settings, middleware
+):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.{middleware.__name__}"]
+    settings.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+    with handling(settings) as handler:
+        clicks = [vote(red) for _ in range(5)]
+        assert send(handler, *clicks) == [302] * 5
+    assert one_each(red.question, *clicks)
+    if middleware in (uses_session, leaves_message):
+        assert Session.objects.count() == 5
+    else:
+        assert {b"X-Ballots", b"X-Done"} & dict(clicks[0].headers_sent).keys()
+
+
+def closes_before_its_second_look(get_response):
+    looks = itertools.count()
+
+    def middleware(request):
+        if next(looks):
+            Question.objects.get().close()
+            memory.forget()
+        response = get_response(request)
+        Ballot.objects.count()
+        return response
+
+    return middleware
+
+
+def test_a_ballot_written_before_the_close_is_not_denied(red, settings):
+    """The loop wrote it, and the poll closed before a thread could make the answer."""
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        f"{__name__}.closes_before_its_second_look",
+    ]
+    with handling(settings) as handler:
+        click = vote(red)
+        assert send(handler, click) == [302]
+    assert one_each(red.question, click)
+
+
+@on_loop.may_run_on_loop
+def cast_then_ask(request, question_id):
+    question = memory.recent(question_id, lambda: Question.objects.get(pk=question_id))
+    voter = new_voter()
+    choice = int(request.POST["choice"])
+    question.cast(voter_key(question, voter), [choice])
+    Question.objects.get(pk=question_id).cast(voter_key(question, voter), [choice])
+    response = HttpResponse(str(Ballot.objects.count()))
+    remember_voter(response, question, voter)
+    return response
+
+
+@on_loop.may_run_on_loop
+def cast_then_break(request, question_id):
+    question = memory.recent(question_id, lambda: Question.objects.get(pk=question_id))
+    question.cast(voter_key(question, new_voter()), [int(request.POST["choice"])])
+    raise ValueError("on purpose")
+
+
+urlpatterns = [
+    path("polls/<int:question_id>/vote/", csrf_exempt(cast_then_ask)),
+    path("polls/<int:question_id>/break/", csrf_exempt(cast_then_break)),
+]
+
+
+def test_a_view_that_asks_after_its_ballot_has_cast_one(red, settings):
+    settings.ROOT_URLCONF = __name__
+    with handling(settings) as handler:
+        clicks = [vote(red) for _ in range(3)]
+        assert send(handler, *clicks) == [200] * 3
+    assert one_each(red.question, *clicks)
+
+
+def test_a_view_that_breaks_after_its_ballot_is_not_run_again(red, settings, quiet):
+    settings.ROOT_URLCONF = __name__
+    click = vote(red)
+    click.path = click.path.replace("vote", "break")
+    with handling(settings) as handler:
+        assert send(handler, click) == [500]
+    assert Ballot.objects.count() == 1
+    assert len([error for error in quiet if isinstance(error, dict)]) == 1
+
+
+def test_a_ballot_that_a_thread_took_along_is_waited_for_without_turns(
+    handler, red, monkeypatch
+):
+    """A thread writes for all of the moment: those of the loop too, before it has looked who waits."""
+    begun, go_on = held_up(monkeypatch)
+    looks, anyone_waits = [], ballot_box.anyone_waits
+
+    def late_look():
+        looks.append(1)
+        if not begun.is_set():
+            ballot_box._writing.release()
+            begun.wait(5)
+        return anyone_waits()
+
+    monkeypatch.setattr(ballot_box, "anyone_waits", late_look)
+
+    async def ann_beside_bob():
+        ballot_box._writing.acquire()
+        cast = lambda: red.question.cast("bob", [red.pk])
+        bob = sync_to_async(outcome, thread_sensitive=False)(cast)
+        bob = asyncio.ensure_future(bob)
+        await until(lambda: ballot_box._waiting)
+        ann = asyncio.ensure_future(vote(red, "ann").to(handler))
+        await asyncio.sleep(0.1)
+        go_on.set()
+        await asyncio.gather(ann, bob)
+
+    async_to_sync(ann_beside_bob)()
+    assert Ballot.objects.count() == 2 and len(looks) <= 2
+
+
+heard = []
+
+
+def sync_receiver(**kwargs):
+    heard.append((threading.current_thread().name, Question.objects.count()))
+
+
+async def async_receiver(**kwargs):
+    heard.append((threading.current_thread().name, await Question.objects.acount()))
+
+
+@pytest.mark.parametrize("receiver", [sync_receiver, async_receiver])
+@pytest.mark.parametrize("name", ["request_started", "request_finished"])
+def test_whoever_hears_of_requests_hears_once_of_each(handler, red, receiver, name):
+    """A receiver may ask the database, and may be asynchronous: on the loop, in a thread and from memory."""
+    signal = getattr(signals, name)
+    clicks, page = [vote(red) for _ in range(2)], Visit("/polls/")
+    send(handler, page)
+    heard.clear()
+    signal.connect(receiver)
+    try:
+        assert send(handler, *clicks) == [302, 302]
+        assert send(handler, Visit("/polls/"), Visit("/r/")) == [200, 200]
+    finally:
+        signal.disconnect(receiver)
+    assert [number for _, number in heard] == [1] * 4
+    assert one_each(red.question, *clicks)
+
+
+def test_where_nobody_else_listens_pages_and_votes_stay_on_the_loop(
+    handler, red, monkeypatch
+):
+    send(handler, Visit("/polls/"))
+    monkeypatch.setattr(handler, "_answer", None)
+    assert send(handler, Visit("/polls/"), vote(red)) == [200, 302]
