@@ -1,14 +1,20 @@
 """How gunicorn serves the site. Each setting can be overridden on the command line, these four by environment:
 HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
+import ctypes
 import logging
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+# From linux/prctl.h: what the kernel does to a process whose parent ends.
+PR_SET_PDEATHSIG = 1
 
 
 def number(name: str, default: int, most: int) -> int:
@@ -69,3 +75,16 @@ def when_ready(server: Arbiter) -> None:
     server.log.error_log.addFilter(without_address)
     address = os.environ.get("SITE_URL") or f"http://localhost:{port}"
     server.log.info("Open %s in a browser", address)
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Let the worker end when its master was killed and can tell it nothing.
+
+    It would serve on and hold the port: under UvicornWorker for good, under the
+    sync worker as long as visitors come.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        # The master may have been killed before.
+        if os.getppid() != worker.ppid:
+            sys.exit()

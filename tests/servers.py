@@ -182,6 +182,8 @@ class Site:
 
     def _start(self) -> subprocess.Popen[bytes]:
         words = shlex.split(self.command)
+        # What an earlier start has written is not about this one.
+        self.log_begins = self.log.stat().st_size if self.log.exists() else 0
         if words[0] == "uvicorn":
             words += ["--port", str(self.port)]
         if self.terminal:
@@ -293,7 +295,8 @@ class Site:
 
     def _all_listen(self) -> bool:
         """gunicorn's own ASGI worker does not hear that it shall stop while it starts."""
-        listening = self.output().count("ASGI server listening")
+        output = self.log.read_bytes()[self.log_begins :]
+        listening = output.count(b"ASGI server listening")
         return "-k asgi" not in self.command or listening >= len(self.workers())
 
     @property
