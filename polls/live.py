@@ -22,7 +22,7 @@ from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from django.http import StreamingHttpResponse
 
-from .models import Question, Role, Tally, shows_results
+from .models import Question, Role, Tally, rounds_are_behind, shows_results
 
 logger = logging.getLogger("polls.live")
 
@@ -350,7 +350,9 @@ class Hub:
         if tally is None:
             self._channels.pop(question).end(_last_event("gone"))
         elif tally["question"]["state"] == "closed":
-            self._channels.pop(question).close(tally)
+            # The last event has the result: what is still to be counted for it is waited for.
+            if not rounds_are_behind(tally):
+                self._channels.pop(question).close(tally)
         else:
             channel.publish(tally, waiting, now)
             if not channel.viewers:

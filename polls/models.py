@@ -26,9 +26,9 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 
-from . import ballot_box, memory
+from . import ballot_box, rounds
 from .ballot_rows import RULES
-from .runoff import Round, run_off
+from .runoff import Round
 
 
 class Refused(Exception):
@@ -134,7 +134,9 @@ class Tally(TypedDict):
     A later version has counted all that an earlier one has. Percentages are of
     voters (ballots), from 0.0 to 100.0 with one decimal. On a ranked question
     `votes` are first preferences; `rounds` and `elected` are the run-off, and
-    on the others an empty list and None.
+    on the others an empty list and None. `rounds_version` is the version that
+    they have counted: less than `version` while so many different rankings are
+    counted that no page waits for it, and None where there are no rounds.
     """
 
     question: dict[str, object]
@@ -143,6 +145,7 @@ class Tally(TypedDict):
     choices: list[ChoiceTally]
     rounds: list[RoundTally]
     elected: int | None
+    rounds_version: int | None
 
 
 class OwnBallot(NamedTuple):
@@ -204,53 +207,37 @@ _TALLY_FIELDS = [
 ]
 
 
-RunOff = tuple[list[Round], int | None]
-MOST_RUN_OFFS = 256
-# The last one of each question, by id, with the totals it was made from: what has not moved is not counted again.
-_run_offs: dict[int, tuple[list[tuple[int | None, int]], RunOff]] = {}
+def _moves(rows: list[_TallyRow]) -> rounds.Moves:
+    return tuple((row.choice, row.moves) for row in rows if row.choice)
 
 
-def _count_run_offs(ranked: dict[int, list[_TallyRow]]) -> dict[int, RunOff]:
-    """Return the run-offs of these questions, given their rows of a tally by id."""
-    moves = {pk: [(row.choice, row.moves) for row in ranked[pk]] for pk in ranked}
-    # Taken once: another thread may empty it meanwhile.
-    known = {pk: _run_offs.get(pk) for pk in ranked}
-    counted = {
-        pk: last[1] for pk, last in known.items() if last and last[0] == moves[pk]
-    }
-    moved = [pk for pk in ranked if pk not in counted]
-    # Read a moment after the totals: what comes in between has moved them on by the next time.
-    rankings = Ranking.objects.by_question(moved) if moved else {}
-    for pk in moved:
-        order = [row.choice for row in ranked[pk] if row.choice]
-        counted[pk] = run_off(rankings.get(pk, {}), order)
-        if len(_run_offs) >= MOST_RUN_OFFS:
-            _run_offs.clear()
-        if memory.keeps():
-            _run_offs[pk] = moves[pk], counted[pk]
-    return counted
-
-
-def _tally(rows: list[_TallyRow], run_off: RunOff | None) -> Tally:
+def _tally(rows: list[_TallyRow], count: rounds.Count | None) -> Tally:
+    """Make the tally of a question's rows and, if it is a ranked one, its last count."""
     question, rows = rows[0], [row for row in rows if row.choice]
+    state = _state(question.pub_date, question.closes_at, timezone.now())
+    version = sum(row.moves for row in rows)
     votes = {row.choice: row.votes for row in rows}
     ballots = sum(row.ballots for row in rows)
-    rounds, elected = run_off or ([], None)
-    if rounds:
-        # All of it from the run-off: the page adds up in itself.
-        votes = rounds[0]["votes"]
-        ballots = sum(votes.values()) + rounds[0]["exhausted"]
+    if count and count.version < version and state == "closed":
+        # Nobody is elected by some of the ballots.
+        count = None
+    if count and count.rounds and count.version >= version:
+        # A moment younger than the rows, perhaps. All of it from the run-off: the page adds up in itself.
+        version, first = count.version, count.rounds[0]
+        votes = {row.choice: first["votes"].get(row.choice, 0) for row in rows}
+        ballots = sum(votes.values()) + first["exhausted"]
+    counted = count.rounds if count else []
     return {
         "question": {
             "id": question.question,
             "text": question.question_text,
             "kind": question.kind,
             "results": question.results,
-            "state": _state(question.pub_date, question.closes_at, timezone.now()),
+            "state": state,
             "pub_date": question.pub_date.isoformat(),
             "closes_at": question.closes_at and question.closes_at.isoformat(),
         },
-        "version": sum(row.moves for row in rows),
+        "version": version,
         "ballots": ballots,
         "choices": [
             {
@@ -261,9 +248,16 @@ def _tally(rows: list[_TallyRow], run_off: RunOff | None) -> Tally:
             }
             for row in rows
         ],
-        "rounds": [_round(round_, votes) for round_ in rounds],
-        "elected": elected,
+        "rounds": [_round(round_, votes) for round_ in counted],
+        "elected": count.elected if count else None,
+        "rounds_version": count.version if count and counted else None,
     }
+
+
+def rounds_are_behind(tally: Tally) -> bool:
+    """Tell whether there are votes that the rounds have not counted yet."""
+    ranked = tally["question"]["kind"] == Kind.RANKED
+    return ranked and tally["rounds_version"] != tally["version"]
 
 
 def _percent(votes: int, ballots: int) -> float:
@@ -302,15 +296,18 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     def tallies(self) -> dict[int, Tally]:
         """Count these questions, by id: one statement, so that each tally is of one moment.
 
-        Ranked ones that have moved take a second statement, for their rankings.
+        Each ranked one that has moved takes a statement more, for its rankings.
         """
         found = self.order_by("pk", "choice__pk").values_list(*_TALLY_FIELDS)
         rows = defaultdict(list)
         for row in map(_TallyRow._make, found):
             rows[row.question].append(row)
-        ranked = {pk: rows[pk] for pk in rows if rows[pk][0].kind == Kind.RANKED}
-        run_offs = _count_run_offs(ranked)
-        return {pk: _tally(rows[pk], run_offs.get(pk)) for pk in rows}
+        counts = {
+            pk: rounds.latest(pk, _moves(rows[pk]))
+            for pk in rows
+            if rows[pk][0].kind == Kind.RANKED
+        }
+        return {pk: _tally(rows[pk], counts.get(pk)) for pk in rows}
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the questions with all that was cast on them.
@@ -732,8 +729,8 @@ class Question(models.Model):
             rows = cursor.fetchall()
         return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
 
-    def tally(self) -> Tally:
-        """Count now, under the question's rules as this object has them."""
+    def tally(self, exact: bool = False) -> Tally:
+        """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`."""
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id, choice_text, votes, ballots, moves FROM polls_choice"
@@ -752,9 +749,10 @@ class Question(models.Model):
         rows = [_TallyRow(*rules, *choice) for choice in choices]
         # As of a question without choices in tallies().
         rows = rows or [_TallyRow(*rules, None, None, None, None, None)]
-        ranked = self.kind == Kind.RANKED
-        run_off = _count_run_offs({self.pk: rows})[self.pk] if ranked else None
-        return _tally(rows, run_off)
+        if self.kind != Kind.RANKED:
+            return _tally(rows, None)
+        count = rounds.exact(self.pk) if exact else rounds.latest(self.pk, _moves(rows))
+        return _tally(rows, count)
 
     def forget_voters(self) -> None:
         """Erase what ties voters to the ballots of a closed question, for good.
@@ -894,18 +892,6 @@ def ranking(choices: Iterable[int]) -> str:
 
 
 class RankingQuerySet(models.QuerySet["Ranking"]):
-    def by_question(
-        self, questions: Iterable[int]
-    ) -> dict[int, dict[tuple[int, ...], int]]:
-        """Return how many ballots have which ranking, for each of these questions (ids)."""
-        found: dict[int, dict[tuple[int, ...], int]] = defaultdict(dict)
-        rows = self.filter(question__in=questions, ballots__gt=0)
-        for question, choices, ballots in rows.values_list(
-            "question", "choices", "ballots"
-        ):
-            found[question][_ids(choices)] = ballots
-        return found
-
     def move(self, question: Question, before: list[int], after: list[int]) -> None:
         """Take a ballot from one ranking to another; its choices are locked, so no other ballot makes the same row."""
         for choices, step in ((before, -1), (after, 1)):
@@ -915,7 +901,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
                 self.create(question=question, choices=text, ballots=step)
 
     def recounted(self, question: Question) -> dict[tuple[int, ...], int]:
-        """Return what the ballots say, which by_question() must equal; in the memory of the rankings, not of the ballots."""
+        """Return what the ballots say; in the memory of the rankings, not of the ballots."""
         marks = Mark.objects.filter(ballot__question=question)
         rows = marks.order_by("ballot", "rank").values_list("ballot", "choice")
         counted: dict[tuple[int, ...], int] = defaultdict(int)

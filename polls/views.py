@@ -41,6 +41,7 @@ from .models import (
     Tally,
     Voters,
     read_code,
+    rounds_are_behind,
     spell,
 )
 from .public_count import ballots_file, fingerprint
@@ -314,10 +315,20 @@ def _shown(tally: Tally) -> dict[str, object]:
     return {
         "tally": tally,
         "rounds": rounds,
+        "behind": _behind(tally),
         "ties": _ties(tally),
         "outcome": _outcome(tally),
         "tie_rule": TIE_RULE,
     }
+
+
+def _behind(tally: Tally) -> str:
+    """Say which votes the rounds have not counted yet; live.js has the same words."""
+    if not rounds_are_behind(tally):
+        return ""
+    if tally["rounds"]:
+        return "Newer votes are still being counted into the rounds."
+    return "The rounds are being counted. They will be here in a few seconds."
 
 
 def _ties(tally: Tally) -> list[str]:
@@ -394,7 +405,8 @@ def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
     template, places = picture.draw(tally)
-    context = {"tally": tally, "outcome": _outcome(tally), **places}
+    words = {"outcome": _outcome(tally), "behind": _behind(tally)}
+    context = {"tally": tally, **words, **places}
     content_type = "image/svg+xml; charset=utf-8"
     response = render(request, template, context, content_type)
     response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
@@ -450,12 +462,14 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
+    if rounds_are_behind(tally) and not tally["rounds"]:
+        sentence = "The rounds are being counted. Try again in a few seconds."
+        return unavailable(request, sentence)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"poll-{question_id}-results.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     rows = csv.writer(response)
-    rounds = [f"round {n}" for n in range(1, len(tally["rounds"]) + 1)]
-    rows.writerow(["choice_id", "choice", "votes", "percent", *rounds])
+    rows.writerow(["choice_id", "choice", "votes", "percent", *_round_names(tally)])
     for n, choice in enumerate(tally["choices"]):
         text = _harmless(choice["text"])
         # None, once the choice is out, is written as an empty field.
@@ -463,6 +477,15 @@ def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
         numbers = [choice["votes"], choice["percent"], *by_round]
         rows.writerow([choice["id"], text, *numbers])
     return response
+
+
+def _round_names(tally: Tally) -> list[str]:
+    """Name the rounds, with the number of ballots where newer ones are not in them."""
+    of = ""
+    if rounds_are_behind(tally):
+        first = tally["rounds"][0]
+        of = f" of {sum(filter(None, first['votes'])) + first['exhausted']} ballots"
+    return [f"round {n}{of}" for n in range(1, len(tally["rounds"]) + 1)]
 
 
 def _harmless(text: str) -> str:

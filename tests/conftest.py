@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
-from polls import guesses, memory, models
+from polls import guesses, memory, rounds
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -37,7 +37,7 @@ def forgetful() -> None:
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
     monkeypatch.setattr(memory, "KEPT_IN_TESTS", True)
-    monkeypatch.setattr(models, "_run_offs", {})
+    monkeypatch.setattr(rounds, "_kept", {})
     memory.forget()
     yield
     memory.forget()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.once
 
 def tally(version, state="open"):
     return {
-        "question": {"state": state, "results": "always"},
+        "question": {"state": state, "results": "always", "kind": "one"},
         "version": version,
         "ballots": version,
         "choices": [],
@@ -201,6 +201,26 @@ def test_what_ends_sends_a_last_event(rows, change, reason):
         assert done and tasks[0].exception() is None
         assert reason in viewer.sent[-1]["body"]
         assert viewer.sent[-1]["more_body"] is False
+
+    asyncio.run(scenario())
+
+
+def test_the_last_event_has_the_rounds_of_all_ballots(rows):
+    """They may be counted a moment after the close."""
+
+    def ranked(rounds_version):
+        told = tally(3, "closed") | {"rounds_version": rounds_version}
+        return told | {"question": told["question"] | {"kind": "ranked"}}
+
+    async def scenario():
+        hub, viewer = live.Hub(), Connection()
+        tasks = await watching(hub, viewer)
+        rows[1] = ranked(2)
+        await asyncio.sleep(0.1)
+        assert viewer.versions == [0] and not tasks[0].done()
+        rows[1] = ranked(3)
+        done, _ = await asyncio.wait(tasks, timeout=1)
+        assert done and viewer.versions == [0, 3]
 
     asyncio.run(scenario())
 

@@ -47,7 +47,7 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no question {question}.")
         sound = self._recount(questions, repair)
         if question is not None:
-            for line in _count(questions[0].tally()):
+            for line in _count(questions[0].tally(exact=True)):
                 self.stdout.write(line)
         if not sound:
             raise CommandError("The count does not add up.")

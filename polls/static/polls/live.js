@@ -11,6 +11,8 @@ const DRAW_EVERY = 5000;
 const SILENCE = 40000;
 
 let version = Number(page.dataset.version);
+// Rounds can be counted later than the votes: the version that they have counted, -1 while there are none.
+let roundsVersion = Number(page.dataset.counted);
 let stream = null;
 let timer = null;
 let watchdog = null;
@@ -18,6 +20,10 @@ let wait = FIRST_WAIT;
 let etag = "";
 let polls = 0;
 let ended = page.dataset.state !== "open";
+// No stream brings the rounds of a poll that has closed.
+if (ended && roundsVersion < 0 && page.querySelector("[data-behind]")) {
+  setTimeout(() => location.reload(), 2000 + 2000 * Math.random());
+}
 // Whatever was begun in an earlier turn (a request under way, say) has no say any more.
 let turn = 0;
 
@@ -74,8 +80,11 @@ function show(tally) {
   else renew(told);
   // A tally that has counted less than what is shown came by a slower way.
   if (tally.version < version) return;
-  const moved = tally.version > version;
+  // Another worker may have counted fewer votes into its rounds than this page shows.
+  const counted = tally.rounds.length > 0 && tally.rounds_version >= roundsVersion;
+  const moved = tally.version > version || (counted && tally.rounds_version > roundsVersion);
   version = tally.version;
+  if (counted) roundsVersion = tally.rounds_version;
   page.querySelector("[data-ballots]").textContent = count(tally.ballots, "ballot");
   for (const choice of tally.choices) {
     const row = rows.find((one) => one.dataset.choice === String(choice.id));
@@ -84,7 +93,8 @@ function show(tally) {
     row.querySelector("[data-percent]").textContent = `${choice.percent.toFixed(1)}%`;
     row.querySelector("meter").value = choice.percent;
   }
-  if (tally.rounds.length) showRounds(tally);
+  if (counted) showRounds(tally);
+  if (tally.question.kind === "ranked") page.querySelector("[data-behind]").textContent = behind();
   if (moved) announce(tally);
   if (moved) draw();
 }
@@ -115,6 +125,12 @@ function roundsRow(text, numbers, isAhead) {
   }
   row.append(head, ...numbers.map((number) => cell("td", number ?? "out")));
   return row;
+}
+
+// The same words as in views.py.
+function behind() {
+  if (roundsVersion < 0) return "The rounds are being counted. They will be here in a few seconds.";
+  return roundsVersion < version ? "Newer votes are still being counted into the rounds." : "";
 }
 
 // The same words as in views.py.
@@ -152,7 +168,7 @@ let drawing = null;
 function draw() {
   if (picture) drawing ??= setTimeout(() => {
     drawing = null;
-    picture.src = `${picture.dataset.picture}?${version}`;
+    picture.src = `${picture.dataset.picture}?${version}-${roundsVersion}`;
   }, jitter(DRAW_EVERY));
 }
 

@@ -1,0 +1,79 @@
+"""Work that no page waits for: one thread of the worker does it, one piece after the other.
+
+However many ask for a piece, it waits once. The thread and its connection are
+there only while there is work. A worker that stops does not wait for it: the
+database takes back what was not committed.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+
+from django.db import Error as DatabaseUnavailable
+from django.db import connection
+
+logger = logging.getLogger("polls.background")
+
+# Pieces that may wait; whoever asks for another one then asks again later.
+MOST_WAITING = 256
+# Seconds until anything is tried again after a failure.
+PAUSE = 1
+
+Work = Callable[[], None]
+
+
+class Background:
+    def __init__(self, name: str, rest: Callable[[float], float]) -> None:
+        """`rest` says how long to rest after a piece of so many seconds."""
+        self._name = name
+        self._rest = rest
+        self._waiting: dict[Hashable, Work] = {}
+        self._lock = threading.Lock()
+        self._runs = False
+
+    def ask(self, key: Hashable, work: Work) -> None:
+        """Have this done, once for all who ask before it begins."""
+        with self._lock:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.setdefault(key, work)
+            if not self._runs:
+                self._runs = self._start()
+
+    def _start(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            # As many threads as the machine allows: it waits for whoever asks next.
+            logger.warning("%s: %s.", self._name, error)
+            return False
+        return True
+
+    def _run(self) -> None:
+        while work := self._next():
+            began = time.monotonic()
+            done = self._do(work)
+            # Not for the rest, which may be long.
+            connection.close()
+            rest = self._rest(time.monotonic() - began)
+            time.sleep(rest if done else max(rest, PAUSE))
+
+    def _next(self) -> Work | None:
+        with self._lock:
+            for key in self._waiting:
+                # Out of the line before it begins: who asks from now on may know of something newer.
+                return self._waiting.pop(key)
+            self._runs = False
+        return None
+
+    def _do(self, work: Work) -> bool:
+        """Return whether it went well; if not, whoever asks next has it tried again."""
+        try:
+            work()
+        except DatabaseUnavailable as error:
+            logger.warning("%s: the database failed: %s", self._name, error)
+            return False
+        except Exception:
+            logger.exception("%s failed.", self._name)
+            return False
+        return True

@@ -1,0 +1,224 @@
+"""Rounds of many different rankings: counted beside the pages, which say what is not in them yet."""
+
+import csv
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import permutations
+
+import pytest
+from django.core.management import call_command
+from servers import ROOT
+
+from polls import background, rounds
+from polls.background import Background
+from polls.models import Question
+
+TEAS = ("Green", "Black", "White", "Herbal")
+
+
+def until(so: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("It never came to be so.")
+
+
+@pytest.fixture
+def client(client):
+    """Somebody with a cookie, who gets no page out of memory."""
+    client.cookies["known"] = "1"
+    return client
+
+
+@pytest.fixture
+def cups(ask, keeping, monkeypatch, transactional_db) -> Question:
+    """A poll with more different rankings than are counted with a page."""
+    question = ask("Which tea?", *TEAS)
+    Question.objects.update(kind="ranked")
+    question.refresh_from_db()
+    for n, ranking in enumerate(list(permutations(question.offered))[:6]):
+        question.cast(f"{n:032}", ranking)
+    monkeypatch.setattr(rounds, "FEW", 5)
+    return question
+
+
+@pytest.fixture
+def gate(monkeypatch) -> Iterator[threading.Event]:
+    """Hold up whoever counts many rankings until it is opened; note how often somebody began."""
+    gate, count = threading.Event(), rounds.exact
+    gate.counts = []
+
+    def held_up(question):
+        gate.counts.append(threading.current_thread().name)
+        assert gate.wait(10)
+        return count(question)
+
+    monkeypatch.setattr(rounds, "exact", held_up)
+    yield gate
+    gate.set()
+    until(lambda: not rounds._background._runs)
+
+
+def tally(client, question: Question) -> dict:
+    return client.get(f"/polls/{question.pk}/results.json").json()
+
+
+def vote(question: Question, voter: str) -> None:
+    """Rank the last one of the list first: nobody had."""
+    question.cast(voter, list(question.offered)[::-1])
+
+
+def counted(client, question: Question) -> Question:
+    """Wait until all ballots are in the rounds."""
+    until(lambda: not rounds._background._runs)
+    tally(client, question)
+    until(lambda: not rounds._background._runs)
+    return question
+
+
+def test_no_page_waits_for_the_first_count(client, cups, gate):
+    page = client.get(f"/polls/{cups.pk}/results/")
+    assert "The rounds are being counted." in page.text
+    assert (tally(client, cups)["rounds"], tally(client, cups)["ballots"]) == ([], 6)
+    assert client.get(f"/polls/{cups.pk}/results.csv").status_code == 503
+    assert "are being counted" in client.get(f"/polls/{cups.pk}/results.svg").text
+    gate.set()
+    until(lambda: tally(client, cups)["elected"] == min(cups.offered))
+
+
+def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follow(
+    client, cups, gate
+):
+    gate.set()
+    before = tally(client, counted(client, cups))
+    assert before["rounds_version"] == before["version"]
+    gate.clear()
+    vote(cups, "me")
+    now = tally(client, cups)
+    assert (now["ballots"], now["choices"][3]["votes"]) == (7, 1)
+    assert (now["rounds"], now["rounds_version"]) == (
+        before["rounds"],
+        before["version"],
+    )
+    page = client.get(f"/polls/{cups.pk}/results/")
+    assert "Newer votes are still being counted into the rounds." in page.text
+    assert "Newer votes" in client.get(f"/polls/{cups.pk}/results.svg").text
+    lines = list(
+        csv.reader(client.get(f"/polls/{cups.pk}/results.csv").text.splitlines())
+    )
+    assert lines[0][4] == "round 1 of 6 ballots"
+    gate.set()
+    until(lambda: tally(client, cups)["rounds_version"] == now["version"])
+    assert tally(client, cups)["rounds"][0]["votes"] == [6, 0, 0, 1]
+
+
+def test_however_many_ask_one_thread_counts_once(client, cups, gate):
+    """And once more for all who voted meanwhile."""
+    for n in range(5):
+        vote(cups, f"voter {n}")
+        assert tally(client, cups)["ballots"] == 7 + n
+    until(lambda: gate.counts)
+    vote(cups, "the last")
+    tally(client, cups)
+    gate.set()
+    until(
+        lambda: tally(client, cups)["rounds_version"] == tally(client, cups)["version"]
+    )
+    assert gate.counts == ["polls-rounds"] * len(gate.counts)
+    assert len(gate.counts) <= 2
+
+
+def test_nobody_is_elected_by_some_of_the_ballots(client, cups, gate):
+    gate.set()
+    counted(client, cups)
+    gate.clear()
+    vote(cups, "the last")
+    cups.close()
+    assert (tally(client, cups)["elected"], tally(client, cups)["rounds"]) == (None, [])
+    page = client.get(f"/polls/{cups.pk}/results/").text
+    assert "are being counted" in page and "Elected" not in page
+    assert client.get(f"/polls/{cups.pk}/results.csv").status_code == 503
+    gate.set()
+    until(lambda: tally(client, cups)["elected"])
+
+
+def test_a_recount_says_all_rounds(cups, capsys):
+    call_command("recount", cups.pk)
+    assert "Elected: 1. Green" in capsys.readouterr().out
+
+
+def test_few_rankings_are_never_behind(client, cups, monkeypatch):
+    monkeypatch.setattr(rounds, "FEW", 7)
+    for n in range(5):
+        vote(cups, f"voter {n}")
+        now = tally(client, cups)
+        assert now["rounds_version"] == now["version"]
+
+
+def test_the_oldest_goes_when_many_are_kept(cups, monkeypatch):
+    monkeypatch.setattr(rounds, "MOST_KEPT", 2)
+    for n in (1, 2, 3):
+        rounds._keep(-n, rounds.exact(cups.pk))
+    assert list(rounds._kept) == [-2, -3]
+
+
+@pytest.mark.once
+def test_it_works_a_tenth_of_the_time(monkeypatch):
+    """By a clock that only work and sleep move."""
+
+    class Clock:
+        now, slept = 0.0, 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+            self.slept += seconds
+
+    def work() -> None:
+        clock.now += 2
+
+    clock = Clock()
+    monkeypatch.setattr(background, "time", clock)
+    worker = Background("test", rounds._background._rest)
+    for n in range(4):
+        worker.ask(n, work)
+    until(lambda: not worker._runs)
+    assert (clock.now, clock.slept) == (80, 72)
+
+
+@pytest.mark.once
+def test_what_failed_is_said_and_tried_again(caplog, monkeypatch):
+    monkeypatch.setattr(background, "PAUSE", 0)
+    worker, done = Background("polls-test", lambda seconds: 0), []
+
+    def fail() -> None:
+        raise ValueError("a fault")
+
+    worker.ask(1, fail)
+    until(lambda: not worker._runs)
+    assert "polls-test failed." in caplog.text and "a fault" in caplog.text
+    worker.ask(1, lambda: done.append(1))
+    until(lambda: done)
+
+
+@pytest.mark.once
+def test_a_worker_that_stops_does_not_wait_for_it():
+    program = (
+        "import time, polls.background as b\n"
+        "b.Background('test', lambda seconds: 0).ask(1, lambda: print('begun', flush=True) or time.sleep(60))\n"
+        "time.sleep(0.5)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        timeout=20,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n", "")
