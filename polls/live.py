@@ -2,7 +2,8 @@
 
 The database is the bus. In each worker one reader asks it for all the
 questions that are watched there, one statement a tick, and none when nobody
-watches. A viewer costs a connection and one send a change: no query, no
+watches. Where not everyone sees the results, it asks too whether the viewers
+still may. A viewer costs a connection and one send a change: no query, no
 thread, no task of its own while nothing happens. The pages work without this module:
 where the server cannot stream, they ask for results.json now and then.
 """
@@ -17,12 +18,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType, FrameType
+from typing import TypeVar
 
 from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from django.http import StreamingHttpResponse
 
 from .models import Question, Role, Tally, rounds_are_behind, shows_results
+from .voters import Right, lost_rights
 
 logger = logging.getLogger("polls.live")
 
@@ -30,11 +33,14 @@ logger = logging.getLogger("polls.live")
 TICK = 0.25
 # A comment in a quiet stream, so that proxies do not take it for dead.
 HEARTBEAT = 15
+# Where results are hidden, viewers are looked at again before each change is sent, and this often while nothing moves.
+RECHECK = 1
 # For a client to take its last event, before it holds up a server that stops.
 PATIENCE = 0.5
 # The comment is for proxies; scripts see only events, and miss this one when the network has gone.
 BEAT = b":\nevent: beat\ndata: 1\n\n"
 
+T = TypeVar("T")
 Message = dict[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -54,9 +60,13 @@ def _last_event(reason: str) -> bytes:
 
 
 def _read(questions: list[int]) -> dict[int, Tally]:
-    """Count the watched questions, in the reader's own thread with its own connection."""
+    return Question.objects.published().filter(pk__in=questions).tallies()
+
+
+def _ask(function: Callable[..., T], argument: object) -> T:
+    """Ask the database, in the reader's own thread with its own connection."""
     try:
-        return Question.objects.published().filter(pk__in=questions).tallies()
+        return function(argument)
     except DatabaseUnavailable:
         # The next tick connects anew.
         connection.close()
@@ -73,7 +83,7 @@ class Viewer:
     __slots__ = (
         "send",
         "known",
-        "role",
+        "right",
         "connection",
         "protocol",
         "kept_alive",
@@ -83,10 +93,10 @@ class Viewer:
         "ended",
     )
 
-    def __init__(self, receive: Receive, send: Send, known: int, role: Role) -> None:
+    def __init__(self, receive: Receive, send: Send, known: int, right: Right) -> None:
         self.send = send
         self.known = known
-        self.role = role
+        self.right = right
         self.serving = asyncio.current_task()
         self.waiting: Message | None = None
         self.delivery: asyncio.Task[None] | None = None
@@ -187,10 +197,11 @@ class Channel:
         "viewers",
         "newcomers",
         "event",
-        "version",
+        "tally",
         "results",
         "state",
         "sent_at",
+        "checked_at",
     )
 
     def __init__(self, now: float) -> None:
@@ -199,22 +210,31 @@ class Channel:
         # hold less than they have seen already, from another worker.
         self.newcomers: set[Viewer] = set()
         self.event = b""
-        self.version = 0
+        self.tally: Tally | None = None
         # Who sees them, by the last reading; looked at viewer by viewer only when that changes.
         self.results = self.state = ""
-        self.sent_at = now
+        self.sent_at = self.checked_at = now
+
+    def rights_to_check(self, tally: Tally, now: float) -> list[Right]:
+        """Return what viewers see hidden results by, when it is time to look whether it still holds."""
+        question = tally["question"]
+        if shows_results(question["results"], question["state"], Role.SPECTATOR):
+            return []
+        if tally == self.tally and now - self.checked_at < RECHECK:
+            return []
+        self.checked_at = now
+        return [viewer.right for viewer in self.viewers]
 
     def publish(self, tally: Tally, waiting: set[Viewer], now: float) -> None:
         """Send what has changed to all, and what has not to those who waited for this reading."""
         self.newcomers -= waiting
         if tally["question"]["results"] != self.results:
             self._see(tally)
-        event = _event(tally)
-        if event != self.event:
-            self.event, self.version, self.sent_at = event, tally["version"], now
-            self._push(self.viewers - self.newcomers, event)
+        if tally != self.tally:
+            self.event, self.tally, self.sent_at = _event(tally), tally, now
+            self._push(self.viewers - self.newcomers, self.event)
         else:
-            self._push(self.viewers & waiting, event)
+            self._push(self.viewers & waiting, self.event)
 
     def close(self, tally: Tally) -> None:
         """Send the last tally to all who may see it, and end."""
@@ -222,16 +242,20 @@ class Channel:
         self.end(_event(tally) + _last_event("closed"))
 
     def shows_to(self, viewer: Viewer) -> bool:
-        return not self.results or shows_results(self.results, self.state, viewer.role)
+        role = viewer.right.role
+        return not self.results or shows_results(self.results, self.state, role)
 
     def _see(self, tally: Tally) -> None:
         """Learn who sees results by this reading, and end the streams of the others."""
         self.results = tally["question"]["results"]
         self.state = tally["question"]["state"]
-        hidden = {viewer for viewer in self.viewers if not self.shows_to(viewer)}
-        self.viewers -= hidden
-        self.newcomers -= hidden
-        for viewer in hidden:
+        self.dismiss({v for v in self.viewers if not self.shows_to(v)})
+
+    def dismiss(self, viewers: set[Viewer]) -> None:
+        """End the streams of those who may not see any more."""
+        self.viewers -= viewers
+        self.newcomers -= viewers
+        for viewer in viewers:
             viewer.end(_last_event("hidden"))
 
     def beat(self, now: float) -> None:
@@ -261,13 +285,13 @@ class Hub:
         self._database_away = False
 
     async def watch(
-        self, question: int, role: Role, known: int, receive: Receive, send: Send
+        self, question: int, right: Right, known: int, receive: Receive, send: Send
     ) -> None:
         """Serve one viewer until it leaves or the stream ends; `known` is the version it has already."""
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
         await send(_body(retry))
-        viewer = Viewer(receive, send, known, role)
+        viewer = Viewer(receive, send, known, right)
         self._join(question, viewer)
         try:
             while (await receive())["type"] != "http.disconnect":
@@ -291,7 +315,7 @@ class Hub:
             viewer.end(_last_event("hidden"))
             return
         channel.viewers.add(viewer)
-        if channel.event and channel.version >= viewer.known:
+        if channel.tally and channel.tally["version"] >= viewer.known:
             viewer.push(_body(channel.event))
         else:
             channel.newcomers.add(viewer)
@@ -327,12 +351,9 @@ class Hub:
 
     async def _read_and_publish(self, loop: asyncio.AbstractEventLoop) -> None:
         asked = {pk: set(channel.newcomers) for pk, channel in self._channels.items()}
-        reading = loop.run_in_executor(self._thread, _read, list(asked))
-        # A database that hangs holds up no heartbeat and no stop.
-        while not (await asyncio.wait({reading}, timeout=1))[0]:
-            self._look_around(loop.time())
         try:
-            tallies = reading.result()
+            tallies = await self._in_thread(loop, _read, list(asked))
+            await self._dismiss(loop, tallies)
         except DatabaseUnavailable as error:
             if not self._database_away:
                 logger.warning("Live results wait for the database: %s", error)
@@ -342,6 +363,34 @@ class Hub:
         for question, waiting in asked.items():
             if question in self._channels:
                 self._publish(question, tallies.get(question), waiting, loop.time())
+
+    async def _in_thread(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        function: Callable[..., T],
+        argument: object,
+    ) -> T:
+        reading = loop.run_in_executor(self._thread, _ask, function, argument)
+        # A database that hangs holds up no heartbeat and no stop.
+        while not (await asyncio.wait({reading}, timeout=1))[0]:
+            self._look_around(loop.time())
+        return reading.result()
+
+    async def _dismiss(
+        self, loop: asyncio.AbstractEventLoop, tallies: dict[int, Tally]
+    ) -> None:
+        """End the streams of who has withdrawn, logged out or lost a permission since, before they are sent these."""
+        rights: list[Right] = []
+        for question in tallies.keys() & self._channels.keys():
+            channel = self._channels[question]
+            rights += channel.rights_to_check(tallies[question], loop.time())
+        lost = await self._in_thread(loop, lost_rights, rights) if rights else None
+        if lost:
+            for question in tallies.keys() & self._channels.keys():
+                channel = self._channels[question]
+                channel.dismiss({v for v in channel.viewers if v.right in lost})
+                if not channel.viewers:
+                    del self._channels[question]
 
     def _publish(
         self, question: int, tally: Tally | None, waiting: set[Viewer], now: float
@@ -403,11 +452,11 @@ hub = Hub()
 class EventStream(StreamingHttpResponse):
     """The answer of polls:live, whose body the hub sends: see Handler.handle()."""
 
-    def __init__(self, question: int, role: Role, last_event_id: str) -> None:
+    def __init__(self, question: int, right: Right, last_event_id: str) -> None:
         super().__init__((), content_type="text/event-stream")
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
         usable = last_event_id.isascii() and last_event_id.isdecimal()
         known = int(last_event_id) if usable and len(last_event_id) < 19 else 0
-        self.serve = functools.partial(hub.watch, question, role, known)
+        self.serve = functools.partial(hub.watch, question, right, known)

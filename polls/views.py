@@ -48,13 +48,15 @@ from .public_count import ballots_file, fingerprint
 from .on_loop import is_counted, may_run_on_loop
 from .runoff import TIE_RULE
 from .voters import (
+    SPECTATOR,
+    Right,
     forget_draft,
     new_voter,
     read_draft,
     read_voter,
     remember_draft,
     remember_voter,
-    role_of,
+    right_of,
     voter_key,
     voter_with_code,
     what_is_kept,
@@ -100,17 +102,17 @@ def _own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
     return question.own_ballot(voter_key(question, voter)) if voter else None
 
 
-def _role(request: HttpRequest, question: Question) -> Role:
+def _right(request: HttpRequest, question: Question) -> Right:
     """Tell who asks; the wall asks as a spectator, whoever's browser shows it, and can lose by that but not win."""
     if request.GET.get("as") == "spectator":
-        return Role.SPECTATOR
-    return role_of(request, question)
+        return SPECTATOR
+    return right_of(request, question)
 
 
 def _sees_results(request: HttpRequest, question: Question) -> bool:
     # Who asks is looked up only where it makes a difference.
     return question.shows_results_to(Role.SPECTATOR) or question.shows_results_to(
-        _role(request, question)
+        _right(request, question).role
     )
 
 
@@ -427,8 +429,8 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
     if not _streams(request):
         return HttpResponse(status=204)
     # Even where everyone sees them: the organiser may make that stricter while the stream is open.
-    role = _role(request, question)
-    return EventStream(question.pk, role, request.headers.get("Last-Event-ID", ""))
+    right = _right(request, question)
+    return EventStream(question.pk, right, request.headers.get("Last-Event-ID", ""))
 
 
 @allow("GET", "HEAD")

@@ -4,20 +4,39 @@ No IP address, no user agent and no account is kept beside a ballot. The key of
 a voter on one question says nothing about the same voter on another.
 """
 
+import hashlib
 import hmac
+import itertools
 import secrets
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from . import on_loop
-from .models import Invitation, NotInvited, Question, Role, Voters, new_code, read_code
+from .models import (
+    Ballot,
+    Invitation,
+    NotInvited,
+    Question,
+    Role,
+    Voters,
+    new_code,
+    read_code,
+)
 
 COOKIE = "voter"
 # Browsers keep no cookie longer than 400 days.
 COOKIE_AGE = 400 * 24 * 3600
+# Whoever may see questions in the admin sees all results.
+SEES_ALL = "polls.view_question"
 _signer = Signer(salt="polls.voters")
 
 
@@ -136,13 +155,101 @@ def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
     return numbered
 
 
-def role_of(request: HttpRequest, question: Question) -> Role:
-    if request.user.has_perm("polls.view_question"):
-        return Role.ORGANISER
+class Account(NamedTuple):
+    """A log-in: it ends with its session, and with another password."""
+
+    session: str
+    user: int
+    password: bytes
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Account":
+        user = request.user
+        password = _digest(user.password)
+        return cls(request.session.session_key, user.pk, password)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+class Right(NamedTuple):
+    """Whose eyes see results, and what that rests on: a stream asks lost_rights() again while it is open."""
+
+    role: Role
+    question: int = 0
+    # The key of the ballot that makes a voter of somebody.
+    voter: str = ""
+    account: Account | None = None
+
+
+SPECTATOR = Right(Role.SPECTATOR)
+
+
+def right_of(request: HttpRequest, question: Question) -> Right:
+    if request.user.has_perm(SEES_ALL):
+        return Right(Role.ORGANISER, question.pk, account=Account.of(request))
     voter = read_voter(request, question)
-    if voter and question.own_ballot(voter_key(question, voter)):
-        return Role.VOTER
-    return Role.SPECTATOR
+    key = voter and voter_key(question, voter)
+    if not (key and question.own_ballot(key)):
+        return SPECTATOR
+    by_account = question.voters == Voters.ACCOUNTS
+    account = Account.of(request) if by_account else None
+    return Right(Role.VOTER, question.pk, key, account)
+
+
+def lost_rights(rights: Collection[Right]) -> set[Right]:
+    """Return those that do not hold any more: the ballot withdrawn, logged out, the permission or the account gone.
+
+    At most three statements for each thousand, and none for spectators.
+    """
+    voters = [right for right in rights if right.voter]
+    voters.sort(key=lambda right: right.question)
+    logged_in = [right for right in rights if right.account]
+    lost: set[Right] = set()
+    for piece in _pieces(voters):
+        ballots = _ballots(piece)
+        lost |= {r for r in piece if (r.question, r.voter) not in ballots}
+    for piece in _pieces(logged_in):
+        accounts = _accounts([right.account for right in piece])
+        lost |= {r for r in piece if r.role not in accounts.get(r.account, ())}
+    return lost
+
+
+def _pieces(rights: list[Right]) -> Iterator[list[Right]]:
+    # SQLite takes only so many values in a statement.
+    for start in range(0, len(rights), 1000):
+        yield rights[start : start + 1000]
+
+
+def _ballots(rights: list[Right]) -> set[tuple[int, str]]:
+    """Return those of these ballots that are there, as question and voter key."""
+    wanted = Q()
+    for question, group in itertools.groupby(rights, lambda right: right.question):
+        wanted |= Q(question=question, voter__in=[right.voter for right in group])
+    return set(Ballot.objects.filter(wanted).values_list("question_id", "voter"))
+
+
+def _accounts(accounts: list[Account]) -> dict[Account, set[Role]]:
+    """Return those of these log-ins that last, and what each may be on a question."""
+    User = get_user_model()
+    organisers = User.objects.with_perm(SEES_ALL).filter(pk=OuterRef("pk"))
+    users = User.objects.filter(pk__in={a.user for a in accounts}, is_active=True)
+    roles = {
+        (pk, _digest(password)): {Role.VOTER} | ({Role.ORGANISER} if sees else set())
+        for pk, password, sees in users.annotate(sees=Exists(organisers)).values_list(
+            "pk", "password", "sees"
+        )
+    }
+    sessions = Session.objects.filter(
+        pk__in={a.session for a in accounts}, expire_date__gt=timezone.now()
+    )
+    lasting = set(sessions.values_list("pk", flat=True))
+    return {
+        account: roles.get((account.user, account.password), set())
+        for account in accounts
+        if account.session in lasting
+    }
 
 
 KEPT = {

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from polls import live
-from polls.models import Role
+from polls.voters import SPECTATOR
 
 pytestmark = pytest.mark.once
 
@@ -62,7 +62,7 @@ def rows(monkeypatch):
 
 async def watching(hub, *connections, known=0):
     tasks = [
-        asyncio.create_task(hub.watch(1, Role.SPECTATOR, known, c.receive, c.send))
+        asyncio.create_task(hub.watch(1, SPECTATOR, known, c.receive, c.send))
         for c in connections
     ]
     await asyncio.sleep(0.1)
@@ -302,10 +302,10 @@ def test_who_comes_during_a_reading_waits_for_the_next(rows, monkeypatch):
         hub, here, back = live.Hub(), Connection(), Connection()
         monkeypatch.setattr(live, "_read", slow)
         rows[1] = tally(6)
-        asyncio.create_task(hub.watch(1, Role.SPECTATOR, 0, here.receive, here.send))
+        asyncio.create_task(hub.watch(1, SPECTATOR, 0, here.receive, here.send))
         await asyncio.sleep(0.1)
         rows[1] = tally(7)
-        asyncio.create_task(hub.watch(1, Role.SPECTATOR, 7, back.receive, back.send))
+        asyncio.create_task(hub.watch(1, SPECTATOR, 7, back.receive, back.send))
         await asyncio.sleep(0.6)
         assert (here.versions, back.versions) == ([6, 7], [7])
 
