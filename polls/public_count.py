@@ -7,6 +7,7 @@ and keeps a spreadsheet from running its text as a formula.
 
 import csv
 import fcntl
+import functools
 import hashlib
 import io
 import itertools
@@ -20,6 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Collate
 
+from .background import Background
 from .models import Kind, Mark, Question, spell
 
 # Ballots to a piece: what is in memory at any moment.
@@ -99,28 +101,32 @@ def _is_small(question: Question) -> bool:
     return (ballots or 0) <= SMALL
 
 
+# Whoever finds that another worker has the turn looks again a second later.
+_background = Background("polls-fingerprint", rest=lambda seconds: 1)
+_fixing = threading.Lock()
+
+
 def fingerprint(question: Question) -> str:
     """Return the SHA-256 of a closed question's file, fixed when it is first asked for.
 
     Empty while a thread works it out, for a big one: no page waits for that,
-    nor is it lost when a worker may take no longer for an answer.
+    nor is it lost when a worker may take no longer for an answer. For a small
+    one, the first to ask reads the ballots and the others of its worker wait.
     """
     if question.ballots_sha256 or question.ballots_deleted_at:
         return question.ballots_sha256
-    if _is_small(question):
+    if not _is_small(question):
+        _background.ask(question.pk, functools.partial(_fix_big, question.pk))
+        return ""
+    with _fixing:
         return fix_fingerprint(question)
-    threading.Thread(target=_fix_aside, args=[question.pk], daemon=True).start()
-    return ""
 
 
-def _fix_aside(pk: int) -> None:
-    try:
-        with _turn() as mine:
-            question = Question.objects.filter(pk=pk).first() if mine else None
-            if question:
-                fix_fingerprint(question)
-    finally:
-        connection.close()
+def _fix_big(pk: int) -> None:
+    with _turn() as mine:
+        question = Question.objects.filter(pk=pk).first() if mine else None
+        if question and question.state() == "closed":
+            fix_fingerprint(question)
 
 
 def fix_fingerprint(question: Question) -> str:
@@ -138,7 +144,9 @@ def fix_fingerprint(question: Question) -> str:
             # A vote of the last moment may not be committed yet: it holds its choices.
             question.choice_set.lock()
         unfixed = Question.objects.filter(pk=question.pk, ballots_sha256="")
-        unfixed.update(ballots_sha256=file_sha256(question))
+        # Somebody else may have done it while this one waited.
+        if unfixed.exists():
+            unfixed.update(ballots_sha256=file_sha256(question))
     question.refresh_from_db(fields=["ballots_sha256"])
     return question.ballots_sha256
 

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.utils import timezone
+from races import race
 
 from polls import ballot_rows, public_count
 from polls.models import Ballot, Choice, Kind, Mark, NotOpen, Question
@@ -165,6 +166,48 @@ def wait_for_fingerprint(client, question: Question) -> str:
                     return page.context["fingerprint"]
         time.sleep(0.05)
     raise AssertionError("the fingerprint is never fixed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
+    client, colours, monkeypatch
+):
+    makers, done, turn = [], threading.Event(), public_count._turn
+
+    @contextlib.contextmanager
+    def slow_turn() -> Iterator[bool]:
+        makers.append(threading.get_ident())
+        done.wait(10)
+        with turn() as mine:
+            yield mine
+
+    monkeypatch.setattr(public_count, "SMALL", 1)
+    monkeypatch.setattr(public_count, "_turn", slow_turn)
+    voted(colours, "1", "2").close()
+    pages = [client.get(f"/polls/{colours.pk}/results/") for _ in range(20)]
+    assert {page.status_code for page in pages} == {200}
+    assert len(makers) <= 1
+    done.set()
+    assert wait_for_fingerprint(client, colours)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_ballots_of_a_small_poll_are_read_once_for_all_who_look(
+    colours, monkeypatch
+):
+    reads, read = [], public_count.file_sha256
+
+    def read_slowly(question: Question) -> str:
+        reads.append(question.pk)
+        time.sleep(0.2)
+        return read(question)
+
+    voted(colours, "1", "2").close()
+    monkeypatch.setattr(public_count, "file_sha256", read_slowly)
+    look = lambda: public_count.fingerprint(Question.objects.get())
+    fixed = race(*[look] * 6)
+    assert len(set(fixed)) == 1 and len(fixed[0]) == 64
+    assert len(reads) == 1
 
 
 @pytest.mark.django_db(transaction=True)
