@@ -452,11 +452,9 @@ hub = Hub()
 class EventStream(StreamingHttpResponse):
     """The answer of polls:live, whose body the hub sends: see Handler.handle()."""
 
-    def __init__(self, question: int, right: Right, last_event_id: str) -> None:
+    def __init__(self, question: int, right: Right, known: int) -> None:
         super().__init__((), content_type="text/event-stream")
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
-        usable = last_event_id.isascii() and last_event_id.isdecimal()
-        known = int(last_event_id) if usable and len(last_event_id) < 19 else 0
         self.serve = functools.partial(hub.watch, question, right, known)

@@ -1,6 +1,5 @@
 import csv
 import functools
-import hashlib
 
 import segno
 from django.conf import settings
@@ -67,9 +66,9 @@ PAGE_SIZE = 20
 _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 
 
+@for_everyone("page")
 @allow("GET", "HEAD")
 @cache_control(no_cache=True)
-@for_everyone
 def index(request: HttpRequest) -> HttpResponse:
     page = _page_number(request)
     start = (page - 1) * PAGE_SIZE
@@ -124,9 +123,9 @@ def _shown_or_403(request: HttpRequest, question_id: int) -> Question:
     return question
 
 
+@for_everyone()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@for_everyone
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
     return _ballot_page(request, _published_or_404(question_id))
 
@@ -286,9 +285,9 @@ def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
     return redirect(question)
 
 
+@for_everyone()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@for_everyone
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
     tally, own = question.tally(), _own_ballot(request, question)
@@ -304,7 +303,23 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
     }
     # What must not be seen does not reach the template.
     context |= _shown(tally) if shown else {}
-    return render(request, "polls/results.html", context)
+    response = render(request, "polls/results.html", context)
+    return _tagged(response, _shown_version(tally, shown))
+
+
+def _shown_version(tally: Tally, shown: bool) -> int:
+    """Return what tells an older page from a newer one.
+
+    Where results are hidden that is the number of ballots: the version would
+    tell how often votes were changed.
+    """
+    return tally["version"] if shown else tally["ballots"]
+
+
+def _tagged(response: HttpResponse, version: int) -> HttpResponse:
+    """Name version and content, so that whoever comes again is shown nothing older: see memory.py."""
+    response["ETag"] = memory.etag(response.content, version)
+    return response
 
 
 def _shown(tally: Tally) -> dict[str, object]:
@@ -387,23 +402,17 @@ def find_receipt(request: HttpRequest) -> HttpResponse:
     return render(request, "polls/receipt.html")
 
 
-def _etag(content: bytes) -> str:
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
+@for_everyone()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@for_everyone
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
-    response = JsonResponse(tally)
-    response["ETag"] = _etag(response.content)
-    return response
+    return _tagged(JsonResponse(tally), tally["version"])
 
 
+@for_everyone()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@for_everyone
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = _shown_or_403(request, question_id).tally()
     template, places = picture.draw(tally)
@@ -414,8 +423,7 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
         "style-src 'self'", f"style-src 'sha256-{picture.STYLE_HASH}'"
     )
-    response["ETag"] = _etag(response.content)
-    return response
+    return _tagged(response, tally["version"])
 
 
 def _streams(request: HttpRequest) -> bool:
@@ -430,12 +438,14 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
         return HttpResponse(status=204)
     # Even where everyone sees them: the organiser may make that stricter while the stream is open.
     right = _right(request, question)
-    return EventStream(question.pk, right, request.headers.get("Last-Event-ID", ""))
+    # A browser names the first on coming back, and live.js the second on its first visit.
+    seen = request.headers.get("Last-Event-ID", ""), request.GET.get("version", "")
+    return EventStream(question.pk, right, max(map(memory.version_in, seen)))
 
 
+@for_everyone(names_host=True)
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-@for_everyone
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = _published_or_404(question_id)
     tally = question.tally()
@@ -456,8 +466,10 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
         "code_path": "".join(squares),
     }
     # A wall is seen by everybody in the room.
-    context |= _shown(tally) if question.shows_results_to(Role.SPECTATOR) else {}
-    return render(request, "polls/share.html", context)
+    shown = question.shows_results_to(Role.SPECTATOR)
+    context |= _shown(tally) if shown else {}
+    response = render(request, "polls/share.html", context)
+    return _tagged(response, _shown_version(tally, shown))
 
 
 @allow("GET", "HEAD")

@@ -1,10 +1,14 @@
 """The hub on a real loop, with a clock that runs."""
 
 import asyncio
+import functools
 import time
 
 import pytest
-from polls import live
+from django.contrib.auth.models import AnonymousUser
+from django.test import AsyncRequestFactory
+
+from polls import live, views
 from polls.voters import SPECTATOR
 
 pytestmark = pytest.mark.once
@@ -320,5 +324,33 @@ def test_a_server_that_cancels_is_obeyed(rows):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not hub._channels
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "named", [{"query_params": {"version": "7"}}, {"headers": {"Last-Event-ID": "7"}}]
+)
+def test_a_page_that_names_its_version_is_not_sent_back(
+    colours, rows, monkeypatch, named
+):
+    """On its first visit in the address, later as the browser does."""
+    request = AsyncRequestFactory().get("/polls/1/live/", **named)
+    request.user = AnonymousUser()
+    monkeypatch.setattr(live, "hub", live.Hub())
+    stream = views.live(request, colours.pk)
+    rows[colours.pk] = tally(6)
+
+    async def scenario():
+        here, page = Connection(), Connection()
+        watch = functools.partial(live.hub.watch, colours.pk, SPECTATOR, 0)
+        asyncio.create_task(watch(here.receive, here.send))
+        await asyncio.sleep(0.1)
+        live.TICK = 0.3
+        await asyncio.sleep(0.05)
+        rows[colours.pk] = tally(7)
+        asyncio.create_task(stream.serve(page.receive, page.send))
+        await asyncio.sleep(0.5)
+        assert (here.versions, page.versions) == ([6, 7], [7])
 
     asyncio.run(scenario())

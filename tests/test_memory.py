@@ -1,5 +1,6 @@
 """Pages from memory: for visitors without a cookie, and never older than a second."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,14 @@ from polls.models import Ballot, Question
 
 pytestmark = pytest.mark.usefixtures("keeping")
 ANN = "a" * 32
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch) -> SimpleNamespace:
+    """It stands still: a slow machine forgets nothing in the middle of a test."""
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr(memory, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -36,9 +45,7 @@ def test_a_server_keeps_and_a_test_does_not(colours, monkeypatch):
     assert results(Client(), colours) and memory._memory
 
 
-def test_it_is_forgotten_after_a_second(colours, red, monkeypatch):
-    clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(memory, "time", clock)
+def test_it_is_forgotten_after_a_second(colours, red, clock):
     assert "0 ballots" in results(Client(), colours)
     colours.cast(ANN, [red])
     clock.monotonic = lambda: 100.99
@@ -91,10 +98,136 @@ def test_it_keeps_no_error_and_answers_no_post(client, ask):
     assert Client().post(f"/polls/{later.pk}/").status_code == 405
 
 
-def test_it_is_bounded(colours):
-    for n in range(memory.MOST + 50):
-        Client().get(f"/polls/{colours.pk}/results.json?{n}")
-    assert len(memory._memory) <= memory.MOST
+def test_what_strangers_make_up_is_no_other_page(colours, django_assert_num_queries):
+    """Nobody pushes pages out of memory with queries, ports, zeros and methods, nor has any made anew."""
+    path = f"/polls/{colours.pk}/results.json"
+    known = Client().get(path).content
+    with django_assert_num_queries(0):
+        for n in range(20):
+            assert Client().get(f"{path}?{n}&page={n}").content == known
+        longest = "&".join(map(str, range(2000)))
+        assert Client().get(f"{path}?{longest}").content == known
+        assert Client().get(f"/polls/00{colours.pk}/results.json").content == known
+        assert Client().get(path, HTTP_HOST="LocalHost:999").content == known
+        assert Client().head(path).status_code == 200
+    assert len(memory._memory) == 1
+
+
+def test_a_name_that_is_not_ours_gets_nothing_from_memory(colours):
+    path = f"/polls/{colours.pk}/results.json"
+    assert Client().get(path).status_code == 200
+    assert Client().get(path, HTTP_HOST="evil.example").status_code == 400
+    assert Client().get(path, HTTP_HOST="localhost,evil.example").status_code == 400
+
+
+def test_a_parameter_that_is_read_makes_another_page(ask, django_assert_num_queries):
+    for n in range(21):
+        ask(f"Question {n}?", opens=n - 21)
+    first, second = (Client().get(f"/polls/?page={n}").text for n in (1, 2))
+    assert "Question 20?" in first and "Question 0?" in second
+    with django_assert_num_queries(0):
+        assert Client().get("/polls/?x=1&page=2&y").text == second
+        assert Client().get("/polls/?p%61ge=1&page=%32").text == second
+        assert Client().get("/polls/?page=2&page=1").text == first
+    assert len(memory._memory) == 2
+
+
+@pytest.mark.parametrize(
+    "query, status",
+    [("page=", 404), ("page", 404), ("page=%FF", 404), ("a&" * 1001, 400)],
+)
+def test_what_the_index_refuses_it_refuses_out_of_memory_too(colours, query, status):
+    assert Client().get("/polls/").status_code == 200
+    assert Client().get(f"/polls/?{query}").status_code == status
+
+
+def test_when_it_is_full_the_oldest_goes(ask, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(memory, "MOST", 3)
+    questions = [ask(f"Question {n}?", "Yes") for n in range(4)]
+    for question in questions:
+        results(Client(), question)
+    with django_assert_num_queries(0):
+        for question in questions[1:]:
+            results(Client(), question)
+    assert len(memory._memory) == 3
+
+
+WITH_A_TALLY = [
+    ("always", "results/"),
+    ("always", "results.json"),
+    ("always", "results.svg"),
+    ("always", "share/"),
+    ("organisers", "results/"),
+    ("organisers", "share/"),
+]
+
+
+@pytest.fixture
+def workers(monkeypatch) -> Callable[[str], Client]:
+    """Ask one of several workers, each with a memory of its own, as a visitor without a cookie."""
+    memories: dict[str, dict] = {}
+
+    def on(name: str) -> Client:
+        monkeypatch.setattr(memory, "_memory", memories.setdefault(name, {}))
+        return Client()
+
+    return on
+
+
+@pytest.mark.parametrize("results, name", WITH_A_TALLY)
+def test_nobody_is_shown_an_older_tally_than_they_have_seen(
+    colours, red, workers, results, name, django_assert_num_queries
+):
+    Question.objects.update(results=results)
+    path = f"/polls/{colours.pk}/{name}"
+    old = workers("A").get(path)
+    colours.cast(ANN, [red])
+    new = workers("B").get(path)
+    assert new.content != old.content
+    seen = {"If-None-Match": new.headers["ETag"]}
+    # The tally is the same there; then it is in memory there too.
+    assert workers("A").get(path, headers=seen).status_code == 304
+    with django_assert_num_queries(0):
+        assert workers("A").get(path, headers=seen).status_code == 304
+        assert workers("A").get(path).content == new.content
+        older = {"If-None-Match": old.headers["ETag"]}
+        assert workers("A").get(path, headers=older).content == new.content
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"headers": {"If-None-Match": '"1-"'}},
+        {"headers": {"If-None-Match": 'W/"0-ab", W/"1-cd"'}},
+        {"query_params": {"version": "1"}},
+    ],
+)
+def test_a_version_alone_says_what_was_seen(colours, red, workers, named):
+    """As live.js and the pictures of a page name it."""
+    path = f"/polls/{colours.pk}/results.json"
+    assert workers("A").get(path).json()["ballots"] == 0
+    colours.cast(ANN, [red])
+    assert workers("A").get(path, **named).json()["ballots"] == 1
+
+
+@pytest.mark.parametrize("version", ["", "x", "-1", "1.5", "\u0663", "9" * 90])
+def test_it_handles_versions_that_are_none(colours, version, django_assert_num_queries):
+    path = f"/polls/{colours.pk}/results.json"
+    known = Client().get(path).content
+    named = {"If-None-Match": f'"{version}-"'.encode().decode("latin1")}
+    with django_assert_num_queries(0):
+        answer = Client().get(path, {"version": version}, headers=named)
+    assert answer.content == known
+
+
+def test_a_hidden_tally_tells_no_version(colours, red):
+    """It would tell how often votes were changed."""
+    Question.objects.update(results="organisers")
+    colours.cast(ANN, [red])
+    colours.cast(ANN, [colours.choice_set.exclude(pk=red).get().pk])
+    path = f"/polls/{colours.pk}/results/"
+    assert colours.tally()["version"] == 3
+    assert Client().get(path).headers["ETag"].startswith('"1-')
 
 
 def test_a_known_answer_is_304_too(colours, django_assert_num_queries):

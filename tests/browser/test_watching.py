@@ -241,7 +241,7 @@ def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):
     tally = tally.replace('"open"', '"closed"')
     last = 'event: end\ndata: {"reason": "closed"}\n\n'
     stream = {"content_type": "text/event-stream", "body": f"data: {tally}\n\n{last}"}
-    watcher.route("**/live/", lambda route: route.fulfill(**stream))
+    watcher.route("**/live/*", lambda route: route.fulfill(**stream))
     loads = []
     watcher.on("load", lambda _: loads.append(1))
     watcher.goto(f"/polls/{question}/results/")
@@ -253,7 +253,7 @@ def test_a_clock_that_differs_makes_no_reload_loop(watcher, site):
 def test_a_tab_that_is_hidden_and_shown_asks_once(watcher, site):
     """Without a stream; each showing ends what the one before began."""
     question = site.ask()
-    watcher.route("**/live/", lambda route: route.fulfill(status=204))
+    watcher.route("**/live/*", lambda route: route.fulfill(status=204))
     watcher.goto(f"/polls/{question}/results/")
     expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
     hide = "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });\

@@ -168,7 +168,7 @@ let drawing = null;
 function draw() {
   if (picture) drawing ??= setTimeout(() => {
     drawing = null;
-    picture.src = `${picture.dataset.picture}?${version}-${roundsVersion}`;
+    picture.src = `${picture.dataset.picture}?version=${version}&rounds=${roundsVersion}`;
   }, jitter(DRAW_EVERY));
 }
 
@@ -197,7 +197,9 @@ function alive() {
 }
 
 function listen() {
-  const source = stream = new EventSource(page.dataset.liveUrl);
+  const address = new URL(page.dataset.liveUrl, location.href);
+  address.searchParams.set("version", version);
+  const source = stream = new EventSource(address);
   source.onmessage = (event) => {
     alive();
     show(JSON.parse(event.data));
@@ -219,9 +221,11 @@ function listen() {
 async function poll() {
   const mine = turn;
   polls += 1;
+  // What is shown, as the server writes it: another worker may have an older tally in memory.
+  const seen = `"${version}-"`;
   try {
     const answer = await fetch(page.dataset.jsonUrl, {
-      headers: etag ? { "If-None-Match": etag } : {},
+      headers: { "If-None-Match": etag ? `${etag}, ${seen}` : seen },
       cache: "no-store",
       signal: AbortSignal.timeout(10000),
     });
