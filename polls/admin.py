@@ -362,6 +362,17 @@ class QuestionAdmin(admin.ModelAdmin):
         changed = [n for n in form.initial if getattr(obj, n) != form.initial[n]]
         obj.save(update_fields=changed if change else None)
 
+    def save_related(
+        self,
+        request: HttpRequest,
+        form: forms.ModelForm,
+        formsets: list[forms.BaseInlineFormSet],
+        change: bool,
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        if change and any(formset.new_objects for formset in formsets):
+            form.instance.note_rewording()
+
     def get_urls(self) -> list[URLPattern]:
         copy = allow("POST")(self.admin_site.admin_view(self.duplicate_one))
         codes = allow("GET", "HEAD", "POST")(self.admin_site.admin_view(self.codes))

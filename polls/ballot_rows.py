@@ -35,6 +35,7 @@ RULES = {
     "max_choices": "int",
     "voters": "text",
     "voter_salt": "text",
+    "rewordings": "int",
 }
 TIMES = {"pub_date": "timestamptz", "closes_at": "timestamptz"}
 SLIP = (
@@ -68,7 +69,8 @@ INSERT INTO polls_ballot (question_id, voter, receipt, cast_at)
 SELECT slip.question_id, slip.voter, slip.receipt, slip.cast_at
 FROM {slip} JOIN polls_question question ON question.id = slip.question_id
 WHERE question.pub_date <= {now}
-AND (question.closes_at IS NULL OR question.closes_at > {now})
+AND (question.closes_at IS NULL
+    OR question.closes_at > {now} AND COALESCE(question.closed_at <> question.closes_at, TRUE))
 AND question.ballots_sha256 = '' AND {as_shown}
 AND NOT EXISTS (
     SELECT 1 FROM {pick} LEFT JOIN polls_choice choice ON choice.id = pick.choice_id

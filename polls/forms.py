@@ -46,8 +46,9 @@ class BallotForm(forms.Form):
         return [ids.get(text) for text in sent]
 
     def clean(self) -> dict[str, object]:
-        # The page has it; a program that votes need not.
-        if self.data.get("wording", self.question.wording) != self.question.wording:
+        # The page has it; a program that votes need not, while nothing else can have been read.
+        only = "" if self.question.rewordings else self.question.wording
+        if self.data.get("wording", only) != self.question.wording:
             raise forms.ValidationError(str(Changed()))
         sent = self._sent(self.data)
         while self.is_ranked and sent and not sent[-1]:

@@ -158,11 +158,12 @@ class OwnBallot(NamedTuple):
 def _state(
     pub_date: datetime.datetime,
     closes_at: datetime.datetime | None,
+    closed_at: datetime.datetime | None,
     now: datetime.datetime,
 ) -> str:
     if pub_date > now:
         return "scheduled"
-    if closes_at is not None and closes_at <= now:
+    if closes_at is not None and (closes_at <= now or closes_at == closed_at):
         return "closed"
     return "open"
 
@@ -183,6 +184,7 @@ class _TallyRow(NamedTuple):
     question_text: str
     pub_date: datetime.datetime
     closes_at: datetime.datetime | None
+    closed_at: datetime.datetime | None
     kind: str
     results: str
     choice: int | None
@@ -191,12 +193,23 @@ class _TallyRow(NamedTuple):
     ballots: int | None
     moves: int | None
 
+    def state(self) -> str:
+        question = Question(
+            pk=self.question,
+            pub_date=self.pub_date,
+            closes_at=self.closes_at,
+            closed_at=self.closed_at,
+            voter_salt="",
+        )
+        return question.state()
+
 
 _TALLY_FIELDS = [
     "pk",
     "question_text",
     "pub_date",
     "closes_at",
+    "closed_at",
     "kind",
     "results",
     "choice__pk",
@@ -211,10 +224,9 @@ def _moves(rows: list[_TallyRow]) -> rounds.Moves:
     return tuple((row.choice, row.moves) for row in rows if row.choice)
 
 
-def _tally(rows: list[_TallyRow], count: rounds.Count | None) -> Tally:
+def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tally:
     """Make the tally of a question's rows and, if it is a ranked one, its last count."""
     question, rows = rows[0], [row for row in rows if row.choice]
-    state = _state(question.pub_date, question.closes_at, timezone.now())
     version = sum(row.moves for row in rows)
     votes = {row.choice: row.votes for row in rows}
     ballots = sum(row.ballots for row in rows)
@@ -273,6 +285,10 @@ def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
     }
 
 
+def _has_ended(now: datetime.datetime) -> Q:
+    return Q(closes_at__lte=now) | Q(closes_at=F("closed_at"))
+
+
 class QuestionQuerySet(models.QuerySet["Question"]):
     def published(self, now: datetime.datetime | None = None) -> "QuestionQuerySet":
         return self.filter(pub_date__lte=now or timezone.now())
@@ -282,13 +298,11 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 
     def open(self, now: datetime.datetime | None = None) -> "QuestionQuerySet":
         now = now or timezone.now()
-        return self.published(now).filter(
-            Q(closes_at__isnull=True) | Q(closes_at__gt=now)
-        )
+        return self.published(now).exclude(_has_ended(now))
 
     def closed(self, now: datetime.datetime | None = None) -> "QuestionQuerySet":
         now = now or timezone.now()
-        return self.published(now).filter(closes_at__lte=now)
+        return self.published(now).filter(_has_ended(now))
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")
@@ -307,7 +321,9 @@ class QuestionQuerySet(models.QuerySet["Question"]):
             for pk in rows
             if rows[pk][0].kind == Kind.RANKED
         }
-        return {pk: _tally(rows[pk], counts.get(pk)) for pk in rows}
+        return {
+            pk: _tally(rows[pk], rows[pk][0].state(), counts.get(pk)) for pk in rows
+        }
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete the questions with all that was cast on them.
@@ -404,6 +420,10 @@ class Question(models.Model):
     ballots_sha256 = models.CharField(
         max_length=64, default="", db_default="", editable=False, blank=True
     )
+    # The end that somebody has seen pass: no clock that is set back opens the question again, only another end does.
+    closed_at = models.DateTimeField(null=True, editable=False)
+    # How often it was worded anew where people may have read it before.
+    rewordings = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # Set when manage.py purge has deleted the ballots and left the totals.
     ballots_deleted_at = models.DateTimeField(null=True, editable=False)
 
@@ -436,6 +456,41 @@ class Question(models.Model):
         if self.pk:
             self._keep_promises()
 
+    def save(self, **kwargs: Any) -> None:
+        """Save what organisers edit, and note whether it words anew what people may have read."""
+        if self._state.adding:
+            super().save(**kwargs)
+            return
+        fields = kwargs.get("update_fields")
+        if fields is None:
+            # The rest is set by statements of their own: what was loaded with this object is old by now.
+            of_organisers = [f for f in self._meta.concrete_fields if f.editable]
+            fields = [f.name for f in of_organisers if not f.primary_key]
+        with transaction.atomic():
+            # A vote under way is counted before, a later one finds the new wording.
+            self.choice_set.lock()
+            if self._is_reworded(fields):
+                self.rewordings += 1
+                fields = [*fields, "rewordings"]
+            super().save(**kwargs | {"update_fields": fields})
+
+    def _is_reworded(self, fields: Iterable[str]) -> bool:
+        """Tell whether saving these fields changes what people may have read, or takes it from them to be changed."""
+        before = Question.objects.published().filter(pk=self.pk).first()
+        if not before:
+            return False
+        self.rewordings = before.rewordings
+        words = {"question_text", "kind"}.intersection(fields)
+        return any(getattr(self, name) != getattr(before, name) for name in words) or (
+            "pub_date" in fields and self.pub_date > timezone.now()
+        )
+
+    def note_rewording(self) -> None:
+        """Note that a choice was added, changed or taken away."""
+        read = Question.objects.published().filter(pk=self.pk)
+        read.update(rewordings=F("rewordings") + 1)
+        self.refresh_from_db(fields=["rewordings"])
+
     def get_absolute_url(self) -> str:
         return reverse("polls:detail", args=[self.pk])
 
@@ -450,8 +505,23 @@ class Question(models.Model):
         return now - datetime.timedelta(days=1) <= self.pub_date <= now
 
     def state(self, now: datetime.datetime | None = None) -> str:
-        """Return "scheduled", "open" or "closed"; the clock at this moment decides, as in the queryset."""
-        return _state(self.pub_date, self.closes_at, now or timezone.now())
+        """Return "scheduled", "open" or "closed"; the clock at this moment decides, as in the queryset.
+
+        Whoever is the first to hear that it has closed writes that down: it stays closed.
+        """
+        dates = (self.pub_date, self.closes_at, self.closed_at)
+        state = _state(*dates, now or timezone.now())
+        if state == "closed" and not now and self.closed_at != self.closes_at:
+            self._keep_closed()
+        return state
+
+    def _keep_closed(self) -> None:
+        with transaction.atomic():
+            # A vote under way by an earlier clock is counted before.
+            Choice.objects.filter(question=self.pk).lock()
+            same = Question.objects.filter(pk=self.pk, closes_at=self.closes_at)
+            same.update(closed_at=self.closes_at)
+        self.closed_at = self.closes_at
 
     @property
     def is_open(self) -> bool:
@@ -558,7 +628,7 @@ class Question(models.Model):
             self.choice_set.lock()
             now = timezone.now()
             rows = Question.objects.open(now).filter(pk=self.pk)
-            return bool(rows.update(closes_at=now))
+            return bool(rows.update(closes_at=now, closed_at=now))
 
     def duplicate(self) -> "Question":
         """Return a new question with the same choices and promises and no votes, open as long, but from a week ahead.
@@ -743,6 +813,7 @@ class Question(models.Model):
             self.question_text,
             self.pub_date,
             self.closes_at,
+            self.closed_at,
             self.kind,
             self.results,
         )
@@ -750,9 +821,9 @@ class Question(models.Model):
         # As of a question without choices in tallies().
         rows = rows or [_TallyRow(*rules, None, None, None, None, None)]
         if self.kind != Kind.RANKED:
-            return _tally(rows, None)
+            return _tally(rows, self.state(), None)
         count = rounds.exact(self.pk) if exact else rounds.latest(self.pk, _moves(rows))
-        return _tally(rows, count)
+        return _tally(rows, self.state(), count)
 
     def forget_voters(self) -> None:
         """Erase what ties voters to the ballots of a closed question, for good.
@@ -864,9 +935,17 @@ class Choice(models.Model):
             raise ValueError(
                 "The total of a choice is counted from its ballots. Save it without, and vote on it."
             )
-        if not adding and kwargs.get("update_fields") is None:
+        if adding:
+            super().save(**kwargs)
+            return
+        if kwargs.get("update_fields") is None:
             kwargs["update_fields"] = ["question", "choice_text"]
-        super().save(**kwargs)
+        with transaction.atomic():
+            self.question.choice_set.lock()
+            before = Choice.objects.filter(pk=self.pk).first()
+            super().save(**kwargs)
+            if before and before.choice_text != self.choice_text:
+                self.question.note_rewording()
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -879,6 +958,7 @@ class Choice(models.Model):
             heir = choices.exclude(pk=self.pk).order_by("pk").first()
             if heir and moves:
                 choices.filter(pk=heir.pk).update(moves=F("moves") + moves + 1)
+            self.question.note_rewording()
             return super().delete(using, keep_parents)
 
 

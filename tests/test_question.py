@@ -2,10 +2,12 @@ import datetime
 import itertools
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from polls.models import Question
+from polls.ballot_rows import write
+from polls.models import Ballot, NotOpen, Question
 
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)
 MOMENTS = [
@@ -19,15 +21,100 @@ def test_it_was_published_recently(ask):
     assert ask("Not yet?", opens=1).was_published_recently() is False
 
 
-@pytest.mark.parametrize("state", ["scheduled", "open", "closed"])
-def test_queryset_and_method_agree_on_the_state(db, state):
-    """Every pair of dates around one moment, the moment itself included."""
-    for opens, closes in itertools.product(MOMENTS, [None, *MOMENTS]):
+@pytest.fixture
+def questions(db):
+    """Every pair of dates around one moment, the moment itself included, some seen to have closed."""
+    ends = [None, *MOMENTS]
+    for opens, closes, closed in itertools.product(MOMENTS, ends, ends):
         if closes is None or closes >= opens:
-            Question.objects.create(question_text="?", pub_date=opens, closes_at=closes)
+            dates = {"pub_date": opens, "closes_at": closes, "closed_at": closed}
+            Question.objects.create(question_text="?", **dates)
+    return list(Question.objects.order_by("pk"))
+
+
+@pytest.mark.parametrize("state", ["scheduled", "open", "closed"])
+def test_queryset_and_method_agree_on_the_state(questions, state):
     found = set(getattr(Question.objects, state)(NOW))
-    assert found == {q for q in Question.objects.all() if q.state(NOW) == state}
+    assert found == {q for q in questions if q.state(NOW) == state}
     assert found
+
+
+def test_a_ballot_is_written_where_the_state_is_open(questions, monkeypatch):
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+    for question in questions:
+        question.choice_set.create(choice_text="Yes")
+    ballots = [Ballot(question=q, voter="a" * 32, cast_at=NOW) for q in questions]
+    write([(ballot, list(ballot.question.offered)) for ballot in ballots])
+    written = {ballot.question for ballot in ballots if ballot.pk}
+    assert written == {q for q in questions if q.state(NOW) == "open"}
+
+
+def view(path):
+    return lambda client, question: client.get(path.format(question.pk))
+
+
+SHOWN = {
+    "index": view("/polls/"),
+    "ballot page": view("/polls/{}/"),
+    "results": view("/polls/{}/results/"),
+    "wall": view("/polls/{}/share/"),
+    "json": view("/polls/{}/results.json"),
+    "ballots": lambda client, question: view("/polls/{}/ballots.csv")(
+        client, question
+    ).close(),
+    "vote": lambda client, question: client.post(f"/polls/{question.pk}/vote/"),
+    "admin": view("/admin/polls/question/{}/change/"),
+    "admin's list": view("/admin/polls/question/"),
+    "stream": lambda client, question: Question.objects.all().tallies(),
+    "purge": lambda client, question: call_command("purge", forget_voters=0, yes=True),
+    "close": lambda client, question: question.close(),
+}
+
+
+@pytest.mark.parametrize("show", SHOWN)
+@pytest.mark.django_db(transaction=True)
+def test_what_was_shown_as_closed_stays_closed(
+    admin_client, ask, monkeypatch, django_assert_num_queries, show
+):
+    now = timezone.now()
+    question = ask("Which way?", "Left", closes=1)
+    later = now + datetime.timedelta(hours=2 if show != "close" else 0.5)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    SHOWN[show](admin_client, question)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    question = Question.objects.get()
+    with django_assert_num_queries(0):
+        assert question.state() == "closed"
+    with pytest.raises(NotOpen):
+        question.cast("a" * 32, [question.choice_set.first().pk])
+    assert Question.objects.closed().get() == question
+
+
+def test_what_nobody_has_seen_closed_goes_by_the_clock(ask):
+    question = ask("Which way?", "Left", closes=1)
+    assert question.state(question.closes_at) == "closed"
+    assert Question.objects.open().get().state() == "open"
+
+
+def test_another_end_opens_what_nobody_has_voted_on(admin_client, ask):
+    question = ask("Which way?", "Left", closes=-0.5)
+    admin_client.get(f"/polls/{question.pk}/")
+    question = Question.objects.get()
+    assert question.closed_at == question.closes_at
+    question.closes_at = None
+    question.full_clean()
+    question.save()
+    assert Question.objects.open().get().state() == "open"
+
+
+def test_a_save_takes_nothing_back_that_was_written_meanwhile(ask):
+    old = ask("Which way?", "Left", closes=-0.5)
+    assert Question.objects.get().state() == "closed"
+    Question.objects.update(ballots_sha256="0" * 64, voter_salt="")
+    old.results = "organisers"
+    old.save()
+    kept = Question.objects.values_list("closed_at", "ballots_sha256", "voter_salt")
+    assert kept.get() == (old.closes_at, "0" * 64, "")
 
 
 def test_every_question_has_one_state(db):

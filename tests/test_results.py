@@ -60,9 +60,8 @@ def test_it_rejects_a_scheduled_question(client, ask):
 @pytest.fixture
 def drinks(ask):
     question = ask("What?", "Tea", "Coffee", "Water", closes=1)
-    question.kind = "ranked"
-    question.save()
-    return question
+    Question.objects.filter(pk=question.pk).update(kind="ranked")
+    return Question.objects.get(pk=question.pk)
 
 
 def rank(question, *rankings):
