@@ -3,10 +3,10 @@ from typing import TypeVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
@@ -237,6 +237,25 @@ def _sound(form: Form) -> Form:
     return form
 
 
+def _with_ballots(questions: Iterable[Question]) -> list[Question]:
+    """Add the number of ballots to these questions, in a query of its own.
+
+    As a subquery of the list it would be worked out for the rows of all pages before too.
+    """
+    questions = list(questions)
+    choices = Choice.objects.filter(question__in=questions)
+    ballots = dict(choices.values_list("question").annotate(Sum("ballots")))
+    for question in questions:
+        question.ballots = ballots.get(question.pk, 0)
+    return questions
+
+
+class QuestionList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = _with_ballots(self.result_list)
+
+
 @admin.register(Question)
 class QuestionAdmin(admin.ModelAdmin):
     form = QuestionForm
@@ -268,12 +287,10 @@ class QuestionAdmin(admin.ModelAdmin):
     class Media:
         css = {"all": ["polls/admin.css"]}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Question]:
-        # A subquery is worked out for the rows of one page, a join for all.
-        choices = Choice.objects.filter(question=OuterRef("pk")).order_by()
-        total = choices.values("question").annotate(total=Sum("ballots"))
-        ballots = Coalesce(Subquery(total.values("total")), 0)
-        return super().get_queryset(request).annotate(ballots=ballots)
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: object
+    ) -> type[ChangeList]:
+        return QuestionList
 
     @admin.display(description="Kind", ordering="kind")
     def kind_of_question(self, question: Question) -> str:
@@ -507,7 +524,7 @@ class QuestionAdmin(admin.ModelAdmin):
         context = self.admin_site.each_context(request) | {
             "title": "Close now?",
             "opts": self.opts,
-            "questions": questions,
+            "questions": _with_ballots(questions),
             "left": left,
         }
         return render(request, "admin/polls/question/close.html", context)

@@ -255,8 +255,22 @@ def test_the_list_takes_a_fixed_number_of_queries(
 ):
     questions = [Question(question_text=f"Question {n}?") for n in range(number)]
     Question.objects.bulk_create(questions)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert (
             admin_client.get(reverse("admin:polls_question_changelist")).status_code
             == 200
         )
+
+
+def test_the_list_sums_the_ballots_of_its_own_page_only(
+    admin_client, ask, django_assert_num_queries
+):
+    """In a query of its own: a subquery is worked out for all pages before on PostgreSQL."""
+    asked = [ask(f"Question {n}?", "Yes", "No") for n in range(101)]
+    asked[0].cast("a" * 32, [asked[0].choice_set.first().pk])
+    with django_assert_num_queries(5) as queries:
+        page = admin_client.get(f"{LIST}?p=2")
+    assert [q.ballots for q in page.context["cl"].result_list] == [1]
+    sums = [query["sql"] for query in queries if "SUM(" in query["sql"]]
+    assert len(sums) == 1
+    assert f"IN ({asked[0].pk})" in sums[0] and "LIMIT" not in sums[0]
