@@ -2,10 +2,8 @@
 HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
 import ctypes
-import logging
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -52,12 +50,6 @@ access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
 control_socket_disable = True
 
 
-def without_address(record: logging.LogRecord) -> bool:
-    """Take the address out of what gunicorn says of a request that it cannot read."""
-    record.msg = re.sub(r"from ip=\S+:", "from a client:", str(record.msg))
-    return True
-
-
 def when_ready(server: Arbiter) -> None:
     """Prepare the site, or refuse to start: once, with the port in hand, and before there are workers."""
     if (
@@ -72,7 +64,6 @@ def when_ready(server: Arbiter) -> None:
     if status:
         sys.exit(status)
     os.environ["POLLS_PREPARED"] = "1"
-    server.log.error_log.addFilter(without_address)
     address = os.environ.get("SITE_URL") or f"http://localhost:{port}"
     server.log.info("Open %s in a browser", address)
 

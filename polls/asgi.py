@@ -1,8 +1,6 @@
 """The door for ASGI servers: uvicorn polls.asgi:application, gunicorn polls.asgi -k uvicorn.workers.UvicornWorker."""
 
-import logging
 import os
-import re
 import sys
 
 import django
@@ -13,18 +11,8 @@ django.setup(set_prefix=False)
 from . import first_run  # noqa: E402  Django must be set up before the models load.
 from .handler import Handler  # noqa: E402  It reads the settings.
 
-
-def without_address(record: logging.LogRecord) -> bool:
-    """Take IP addresses, invitation codes and receipts out of the access log, which uvicorn writes unasked."""
-    if isinstance(record.args, tuple) and record.args:
-        rest = (re.sub(r"(/code/|/r/).+", r"\1-", str(arg)) for arg in record.args[1:3])
-        record.args = ("-", *rest, *record.args[3:])
-    return True
-
-
 # A thread that writes a ballot gives the interpreter away with each statement, and would wait up to 5 ms to have
 # it back while others wait for its lock: a sixth more votes a second.
 sys.setswitchinterval(0.0005)
-logging.getLogger("uvicorn.access").addFilter(without_address)
 first_run.prepare()
 application = Handler()

@@ -308,7 +308,7 @@ WHITENOISE_MAX_AGE = 0 if DEBUG else 600
 
 def _one_line(record: logging.LogRecord) -> bool:
     """Leave the traceback of what a stranger sent out of the log."""
-    record.exc_info = None
+    record.exc_info = record.exc_text = None
     return True
 
 
