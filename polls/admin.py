@@ -471,9 +471,11 @@ class QuestionAdmin(admin.ModelAdmin):
         sentence = f"Voided: {voided}."
         if left:
             sentence += f" Used or void before, and left as they were: {left}."
-        if voided:
-            which = request.POST["numbers"]
-            self.log_change(request, question, f"Voided invitation codes: {which}.")
+        if question.is_open:
+            # No word on whether a number has voted, here or in the log.
+            sentence = "Done: of these codes, those that have not voted are void now."
+        which = request.POST["numbers"]
+        self.log_change(request, question, f"Voided invitation codes: {which}.")
         self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:polls_question_codes", question.pk)
 

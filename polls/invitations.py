@@ -13,6 +13,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -67,7 +68,7 @@ class MakeForm(forms.Form):
 class VoidForm(forms.Form):
     numbers = forms.CharField(
         max_length=1000,
-        help_text="Such as 3, 17-20; or the word all, for all that are unused.",
+        help_text="Such as 3, 17-20; or the word all, for all that have not voted.",
         error_messages={
             "required": "Say which codes are to be void, such as 3, 17-20.",
             "max_length": "Void fewer codes at a time.",
@@ -103,7 +104,18 @@ def _read_numbers(text: str, last: int) -> set[int]:
 
 
 def numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
-    """Return "Unused", "Used" and "Void", each with how many codes and which numbers."""
+    """Return "Unused", "Used" and "Void", each with how many codes and which numbers.
+
+    While votes come in, only what the number of ballots tells anyhow: whoever
+    saw which number is used now, and which total has moved, would know a vote.
+    How many are void would tell of each number, for one can be voided alone.
+    """
+    if question.is_open:
+        codes = question.invitation_set.with_use().aggregate(
+            voted=Count("pk", filter=Q(used=True)),
+            others=Count("pk", filter=Q(used=False)),
+        )
+        return [("Used", codes["voted"], ""), ("Unused or void", codes["others"], "")]
     states: dict[str, list[int]] = {"Unused": [], "Used": [], "Void": []}
     rows = question.invitation_set.with_use().order_by("number")
     for number, used, voided_at in rows.values_list("number", "used", "voided_at"):
