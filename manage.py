@@ -5,12 +5,15 @@ import os
 import sys
 
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
+    # Who waits for a command has all the time that it takes: see settings.py.
+    os.environ["POLLS_COMMAND"] = "1"
     try:
         execute_from_command_line(sys.argv)
-    except OperationalError as error:
-        reason = " ".join(str(error).split())
-        sys.exit(f"The database cannot be used ({reason}). Check DATABASE_URL.")
+    except (OperationalError, ProgrammingError) as error:
+        from polls.first_run import explain
+
+        sys.exit(explain(error))

@@ -156,7 +156,11 @@ def _write_each_with_its_outcome(alone: Slip | None = None) -> None:
 def _queue_file() -> int:
     """Return a file descriptor, which stays open as long as the process."""
     name = f"{connection.settings_dict['NAME']}.queue"
-    return os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        # As when SQLite cannot open its own files.
+        raise OperationalError(f"{name}: {error.strerror}") from None
 
 
 def _wait_in_line(seconds: float) -> None:

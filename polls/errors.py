@@ -1,5 +1,6 @@
 """The pages that say what went wrong, and what to do; on .json addresses the same as JSON."""
 
+import errno
 import functools
 import sys
 from collections.abc import Callable
@@ -21,6 +22,9 @@ SENTENCES = {
     500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
     503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
 }  # fmt: skip
+
+# Of files that are open, in this process or in all; of room on the disk.
+SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 
 NOT_OUR_NAME = (
     "This site does not answer to the name in the address bar. Use the address that you were given; "
@@ -74,10 +78,15 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return error_page(request, 403, sentence)
 
 
+def _is_short(error: BaseException | None) -> bool:
+    """Tell whether the system has run out of something, which is there again when others let go of it."""
+    return isinstance(error, OSError) and error.errno in SHORT
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view caught. A database that is locked or away is 503: it comes back."""
     error = sys.exc_info()[1]
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) or _is_short(error):
         return unavailable(request)
     if isinstance(error, DataError):
         # What the request brought (a NUL in a session cookie, say) is nothing that a database can hold.

@@ -8,6 +8,7 @@ changed unasked: the start is refused with the command to run.
 import fcntl
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,13 @@ from contextlib import contextmanager
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import Error as DatabaseError
-from django.db import connection, transaction
+from django.db import OperationalError, ProgrammingError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
 from .models import Choice, Question
 from .settings import refuse
+from .sqlite.file import FileLost
 
 ORGANISER = "organiser"
 
@@ -48,11 +50,12 @@ def _prepare() -> None:
                     call_command("migrate", verbosity=0)
                 if not get_user_model().objects.exists():
                     _add_organiser()
+                _keep_private()
+                connection.file.note_made()
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
-        reason = " ".join(str(error).split())
-        sentence = f"The database cannot be used ({reason}). Check DATABASE_URL."
+        sentence = explain(error)
         if "gunicorn.arbiter" not in sys.modules:
             refuse(sentence)
         # A worker: it starts all the same, and answers 503 until the database is back.
@@ -61,12 +64,48 @@ def _prepare() -> None:
         connection.close()
 
 
+def explain(error: DatabaseError) -> str:
+    """Say in one sentence why a command or the site cannot use the database."""
+    if isinstance(error, FileLost):
+        return str(error)
+    if isinstance(error, OperationalError | ProgrammingError) and _is_unprepared():
+        return (
+            "The database is not prepared yet. Run: python manage.py migrate, with the settings that the site has "
+            "(on SQLite, starting the site once does it too)."
+        )
+    reason = " ".join(str(error).split())
+    where = "the data folder" if connection.vendor == "sqlite" else "DATABASE_URL"
+    return f"The database cannot be used ({reason}). Check {where}."
+
+
+def _is_unprepared() -> bool:
+    """Tell whether the database is there, and some of its tables are not."""
+    try:
+        connection.close()
+        return _unmigrated()
+    except DatabaseError:
+        return False
+
+
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Let one of the workers that start together prepare, while the others wait."""
-    with open(f"{connection.settings_dict['NAME']}.lock", "w") as lock:
+    path = f"{connection.settings_dict['NAME']}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _keep_private() -> None:
+    try:
+        connection.file.keep_private()
+    except OSError as error:
+        print(
+            f"Others can read {error.filename}, and that cannot be changed ({error.strerror}). "
+            "Give the file to the user who runs the site.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _unmigrated() -> bool:
@@ -89,15 +128,22 @@ def _add_organiser() -> None:
             if shown
             else "without a password yet"
         )
-        where = (
-            f"DATA_DIR={os.environ['DATA_DIR']} " if "DATA_DIR" in os.environ else ""
-        )
         print(
             f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
-            f"To set a password: {where}{sys.executable} manage.py changepassword {ORGANISER}\n",
+            f"To set a password: {_command('changepassword', ORGANISER)}\n",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _command(*words: str) -> str:
+    """Return a command of manage.py with the settings that it needs, as a shell takes it."""
+    kept = [
+        f"{name}={shlex.quote(os.environ[name])} "
+        for name in ("DATA_DIR", "DATABASE_URL_FILE", "DATABASE_URL")
+        if name in os.environ
+    ]
+    return "".join(kept) + shlex.join([sys.executable, "manage.py", *words])
 
 
 def _add_sample() -> None:

@@ -112,6 +112,8 @@ class Handler(ASGIHandler):
             and not on_loop.others_listen()
         ):
             response = await self._answer_on_loop(scope, body, size)
+        elif on_loop.is_apart(view):
+            response = await self._await(scope, body, size)
         else:
             response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):

@@ -331,7 +331,7 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         The choices are locked first: a vote under way is waited for and goes
         too, a later one finds no choice and is refused.
         """
-        with transaction.atomic():
+        with transaction.atomic(), connection.long_statements():
             Choice.objects.filter(question__in=self).lock()
             Ballot.objects.filter(question__in=self).erase()
             return super().delete()

@@ -37,6 +37,19 @@ def runs_on_loop(view: object) -> bool:
     return view in _views
 
 
+_apart: set[object] = set()
+
+
+def takes_thread_apart(view: View) -> View:
+    """Mark a view that is answered also while all threads of the pool wait for the database."""
+    _apart.add(view)
+    return view
+
+
+def is_apart(view: object) -> bool:
+    return view in _apart
+
+
 class NeedsDatabase(BaseException):
     """The request cannot be answered on the loop. Django would log an Exception as an error, and make a page of it."""
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import itertools
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -53,10 +54,11 @@ def _rows(question: Question) -> Iterator[list[str]]:
 def pieces(question: Question) -> Iterator[bytes]:
     """Yield the file in pieces. To be read at one go: it keeps a cursor of the database open."""
     rows_left = _rows(question)
-    while rows := list(itertools.islice(rows_left, PIECE)):
-        text = io.StringIO()
-        csv.writer(text).writerows(rows)
-        yield text.getvalue().encode()
+    with connection.long_statements():
+        while rows := list(itertools.islice(rows_left, PIECE)):
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            yield text.getvalue().encode()
 
 
 def file_sha256(question: Question) -> str:
@@ -78,7 +80,8 @@ def _turn() -> Iterator[bool]:
     Each takes seconds of a processor. When a poll closes, all who watch ask for it at once.
     """
     if connection.vendor == "sqlite":
-        with open(f"{connection.settings_dict['NAME']}.export", "wb") as file:
+        path = f"{connection.settings_dict['NAME']}.export"
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

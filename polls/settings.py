@@ -203,7 +203,8 @@ _url = _secret_env("DATABASE_URL")
 _database = _server_or_file(_url) if _url else {"NAME": str(DATA_DIR / "polls.sqlite3")}
 # A connection is kept by its thread: opening one for each request costs half the page.
 _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-if "postgresql" not in _database.setdefault("ENGINE", "django.db.backends.sqlite3"):
+if "postgresql" not in _database.get("ENGINE", ""):
+    _database["ENGINE"] = "polls.sqlite"
     if sqlite3.sqlite_version_info < (3, 35):
         refuse(
             f"Python here has SQLite {sqlite3.sqlite_version}, and votes are written with what 3.35 brought. "
@@ -220,8 +221,14 @@ if "postgresql" not in _database.setdefault("ENGINE", "django.db.backends.sqlite
             "Make it writable, or name another one in DATA_DIR."
         )
 else:
+    _database["ENGINE"] = "polls.postgresql"
+    # Whoever serves people does not wait for ever; a command of manage.py may have a million ballots to go through.
+    _database["IS_LIMITED"] = "POLLS_COMMAND" not in os.environ
     # The statement that writes ballots is prepared; Django would switch that off.
-    _database["OPTIONS"] = {"prepare_threshold": 5} | _database.get("OPTIONS", {})
+    _database["OPTIONS"] = {
+        "prepare_threshold": 5,
+        "connect_timeout": 4,
+    } | _database.get("OPTIONS", {})
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -318,14 +325,17 @@ LOGGING = {
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
-    "filters": {"one_line": {"()": lambda: _one_line}},
+    "filters": {
+        "one_line": {"()": lambda: _one_line},
+        "throttle": {"()": "polls.log_throttle.OneLine"},
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         # Django would mail its errors, and to nobody; the operator reads the terminal or the journal.
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
         # Every address that a robot tries is not news; what broke is.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["throttle"]},
         "django.security.DisallowedHost": {"filters": ["one_line"]},
         "django.security.RequestDataTooBig": {"filters": ["one_line"]},
         "django.security.TooManyFieldsSent": {"filters": ["one_line"]},

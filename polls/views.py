@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connection
 from django.http import (
     FileResponse,
     Http404,
@@ -44,7 +45,7 @@ from .models import (
     spell,
 )
 from .public_count import ballots_file, fingerprint
-from .on_loop import is_counted, may_run_on_loop
+from .on_loop import is_counted, may_run_on_loop, takes_thread_apart
 from .runoff import TIE_RULE
 from .voters import (
     SPECTATOR,
@@ -531,9 +532,10 @@ def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     return response
 
 
+@takes_thread_apart
 @allow("GET", "HEAD")
 @cache_control(no_store=True)
 def healthz(request: HttpRequest) -> HttpResponse:
-    # A real read; a database that is away answers 503 as on every other page.
-    Question.objects.exists()
+    # A database that is away, lost or full answers 503 as on every other page.
+    connection.check_health()
     return HttpResponse("ok\n", content_type="text/plain")

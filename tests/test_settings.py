@@ -246,3 +246,12 @@ def test_uvicorn_does_not_start_on_a_bad_value(tmp_path):
     done = run(tmp_path, *words, SITE_URL="nonsense")
     assert done.returncode == 1
     assert "SITE_URL is 'nonsense'" in done.stderr
+
+
+def test_a_command_has_all_the_time_that_it_takes(tmp_path):
+    url = {"DATABASE_URL": "postgres://localhost/polls"}
+    assert setting(tmp_path, "DATABASES", **url)[0]["default"]["IS_LIMITED"]
+    code = "print(settings.DATABASES['default']['IS_LIMITED'])"
+    code = f"from django.conf import settings; {code}"
+    words = ["manage.py", "shell", "--no-imports", "-c", code]
+    assert run(tmp_path, *words, **url).stdout == "False\n"

@@ -461,3 +461,12 @@ def test_where_nobody_else_listens_pages_and_votes_stay_on_the_loop(
     send(handler, Visit("/polls/"))
     monkeypatch.setattr(handler, "_answer", None)
     assert send(handler, Visit("/polls/"), vote(red)) == [200, 302]
+
+
+def test_the_health_check_waits_for_no_page(handler, red):
+    """All threads of the pool may wait for a database that is frozen."""
+    free = threading.Event()
+    page = handler._threads.submit(free.wait, 10)
+    assert send(handler, Visit("/healthz")) == [200]
+    assert not page.done()
+    free.set()

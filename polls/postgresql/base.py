@@ -1,0 +1,111 @@
+"""Django's PostgreSQL, with an end to waiting.
+
+The server itself gives up a statement that waits for a lock or takes too long.
+A server that is frozen does not even do that: then the driver does.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from django.db.backends.postgresql import base
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
+
+# Seconds. Two waits for a lock, and a statement that was given up, are less than gunicorn's timeout of 30 s and nginx's
+# of 60 s: the visitor gets our page, and not theirs.
+LOCK, STATEMENT, FROZEN = 9, 10, 12
+# The health check has an answer while whoever asks still waits for it.
+HEALTH = 3
+
+
+class Connection(psycopg.Connection):
+    # Seconds to wait for the server; None is for ever.
+    patience: float | None = None
+
+    def wait(
+        self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None
+    ) -> RV:
+        if timeout is None:
+            timeout = self.patience
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError:
+            if timeout and time.monotonic() - began >= timeout:
+                # Whatever it answers later is the answer to another question.
+                self.pgconn.finish()
+            raise
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_new_connection(self, params: dict[str, object]) -> Connection:
+        # As Django does, but for the class.
+        self.isolation_level = base.IsolationLevel.READ_COMMITTED
+        return Connection.connect(**params)
+
+    @property
+    def _is_limited(self) -> bool:
+        # Without a name it is Django's own connection, which makes and drops databases for tests.
+        named = self.settings_dict["NAME"] is not None
+        return named and self.settings_dict["IS_LIMITED"]
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if self._is_limited:
+            self._limit(LOCK, STATEMENT, FROZEN)
+
+    def _limit(self, lock: int, statement: int, frozen: int | None) -> None:
+        """Set how many seconds the server takes at most; 0 is for ever, and the driver's None too."""
+        self.connection.patience = frozen
+        self.connection.execute(
+            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+            [f"{lock}s", f"{statement}s"],
+        )
+
+    @contextmanager
+    def long_statements(self) -> Iterator[None]:
+        """Give the statements of the body all the time that they take, as for a million ballots."""
+        self.ensure_connection()
+        if not self._is_limited:
+            yield
+            return
+        with self.wrap_database_errors:
+            self._limit(LOCK, 0, None)
+        try:
+            yield
+        finally:
+            self._limit_again()
+
+    def _limit_again(self) -> None:
+        if self.connection is None:
+            return
+        status = self.connection.info.transaction_status
+        if status in {TransactionStatus.INERROR, TransactionStatus.UNKNOWN}:
+            # The end of the transaction takes back what was set in it; or there is no connection any more.
+            self.connection.patience = FROZEN
+        else:
+            self._limit(LOCK, STATEMENT, FROZEN)
+
+    def is_usable(self) -> bool:
+        """Asked before the first statement of each request: a server that is frozen is not waited for long."""
+        with self._patience(HEALTH):
+            return super().is_usable()
+
+    @contextmanager
+    def _patience(self, seconds: float) -> Iterator[None]:
+        connection = self.connection
+        if connection is None:
+            yield
+            return
+        before, connection.patience = connection.patience, seconds
+        try:
+            yield
+        finally:
+            connection.patience = before
+
+    def check_health(self) -> None:
+        """Raise the error that a visitor would meet."""
+        with self.cursor() as cursor, self._patience(HEALTH):
+            cursor.execute("SELECT FROM polls_question LIMIT 1")

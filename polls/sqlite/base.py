@@ -1,0 +1,116 @@
+"""Django's SQLite, for a file that may be deleted, replaced or out of room while the site runs."""
+
+import os
+import sqlite3
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+
+from django.db import transaction
+from django.db.backends.sqlite3 import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+
+from .file import Connection, DatabaseFile, file_at
+
+# With less room than this on the disk, the health check tries whether a write succeeds.
+LITTLE_ROOM = 16 * 1024 * 1024
+
+CANNOT_WRITE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Learn from every error of SQLite whether the file can still be used."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # The low byte is the kind, the rest says more about it.
+        kind = getattr(exc_value, "sqlite_errorcode", 0) & 0xFF
+        file = self.wrapper.file
+        if file and kind in CANNOT_WRITE:
+            file.cannot_write = True
+        if file and kind in DAMAGED:
+            file.note_damage(exc_value)
+            file.require_same()
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    # The database on the disk; None for one in memory, or before the first connection.
+    file: DatabaseFile | None = None
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        return ErrorWrapper(self)
+
+    def get_new_connection(self, params: dict[str, object]) -> sqlite3.Connection:
+        self.file = None if self.is_in_memory_db() else file_at(str(params["database"]))
+        if not self.file:
+            return super().get_new_connection(params)
+        with self.file.opening():
+            connection = super().get_new_connection(params | {"factory": Connection})
+            # SQLite opens the log with the first reading.
+            connection.execute("PRAGMA schema_version").fetchone()
+            self.file.keep(connection)
+        return connection
+
+    def _close(self) -> None:
+        if self.file and self.connection is not None:
+            self.file.let_go(self.connection)
+        super()._close()
+
+    def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
+        # Every statement comes by here: pages, too, are not to show what is no more. A transaction looks as it
+        # begins, and before it is committed.
+        if self.file and not self.in_atomic_block:
+            self.file.require_same()
+        return super().create_cursor(name)
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if self.file and self.file.cannot_write:
+            self._make_room()
+        super()._start_transaction_under_autocommit()
+
+    def _commit(self) -> None:
+        if self.file:
+            self.file.require_same()
+        super()._commit()
+        if self.file:
+            self.file.cannot_write = False
+
+    def _make_room(self) -> None:
+        """Move what is in the log into the database, so that the log is written from its beginning again.
+
+        SQLite does so when the log has 1,000 pages; on a small disk there is never room for so many.
+        """
+        with self.wrap_database_errors:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def check_health(self) -> None:
+        """Raise the error that a voter would meet. A write is tried only where one is likely to fail."""
+        with self.cursor() as cursor:
+            cursor.execute("PRAGMA schema_version").fetchall()
+            if not self.file:
+                return
+            room = os.statvfs(os.path.dirname(self.file.path))
+            if self.file.cannot_write or room.f_bavail * room.f_frsize < LITTLE_ROOM:
+                self._write_something(cursor)
+
+    def _write_something(self, cursor: base.SQLiteCursorWrapper) -> None:
+        with transaction.atomic():
+            # The number that purge keeps there, written anew as it is.
+            ((number,),) = cursor.execute("PRAGMA user_version").fetchall()
+            cursor.execute(f"PRAGMA user_version = {number}")
+
+    def long_statements(self) -> AbstractContextManager[None]:
+        """As on PostgreSQL, where statements have a limit of time."""
+        return nullcontext()
