@@ -184,7 +184,8 @@ def _turn() -> Iterator[None]:
     SQLite itself would have them sleep ever longer before they try again, and
     now and then one is unlucky many times.
     """
-    if connection.vendor != "sqlite":
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        # A database in memory is a test's, and has no file to stand in line beside.
         yield
         return
     _wait_in_line(connection.settings_dict["OPTIONS"]["timeout"])

@@ -2,7 +2,7 @@
 
 import datetime
 
-from django.test import TestCase
+from django.test import TestCase, TransactionTestCase
 from django.urls import reverse
 from django.utils import timezone
 
@@ -104,3 +104,17 @@ class VoteTests(TestCase):
         page = self.vote(question)
         self.assertContains(page, "You didn't select a choice.", html=True)
         self.assertQuerySetEqual(question.choice_set.filter(votes__gt=0), [])
+
+
+class CommittedVoteTests(TransactionTestCase):
+    """As the site writes votes: outside of a test's own transaction."""
+
+    def test_each_browser_has_one_vote(self):
+        question = ask("Which colour?", "Red", "Blue")
+        red, blue = question.choice_set.order_by("id")
+        address = reverse("polls:vote", args=[question.pk])
+        for choice in (red, blue):
+            self.client.post(address, {"choice": choice.pk})
+        self.client_class().post(address, {"choice": blue.pk})
+        votes = question.choice_set.order_by("id").values_list("votes", flat=True)
+        self.assertQuerySetEqual(votes, [0, 2])

@@ -1,7 +1,11 @@
 """The README is code too: its commands, settings and versions are the ones that run."""
 
-import pytest
+import os
 import re
+import subprocess
+import sys
+
+import pytest
 
 from servers import ROOT
 from test_servers import COMMANDS
@@ -46,6 +50,18 @@ def test_its_make_targets_exist():
     )
     assert {"run", "test", "audit"} <= named
     assert named <= set(targets)
+
+
+def test_its_small_suite_runs_and_leaves_nothing_behind(tmp_path):
+    """Shuffled, in a process of its own and on a database in memory, as Django has it."""
+    command = [sys.executable, ROOT / "manage.py", "test", "polls", "--shuffle"]
+    environment = os.environ | {"DATA_DIR": str(tmp_path / "data")}
+    run = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(re.search(r"Ran (\d+) tests", run.stderr)[1]) > 10
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_its_links_lead_somewhere():
