@@ -1,8 +1,10 @@
-from collections.abc import Collection, Iterable
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import display_for_field
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
@@ -99,12 +101,30 @@ class QuestionForm(forms.ModelForm):
         for name in {"pub_date", "closes_at"}.difference(self.changed_data):
             if name in self.cleaned_data:
                 self.cleaned_data[name] = getattr(self.instance, name)
+        loaded = self.data.get("loaded")
+        if loaded and loaded != self.instance.version:
+            self.add_error(None, ValidationError(list(self._what_is_stored())))
         for name in set(self.frozen).intersection(self.errors):
             # It is not even sound, and has no place on the page to say so.
             del self.errors[name]
             self.add_error(None, FIXED.get(name) or Question.why_frozen(name))
         if "min_choices" in self.fields:
             self._clean_numbers(self.cleaned_data.get("kind", self.instance.kind))
+
+    def _what_is_stored(self) -> Iterator[str]:
+        """Say what another organiser has stored meanwhile, where it is not what was typed."""
+        yield (
+            "Another organiser has changed this poll since you loaded it, so nothing was saved. Below is what you typed: "
+            "save again to have it so, or load the page anew to begin with what is stored now."
+        )
+        for name in self.changed_data:
+            field, value = Question._meta.get_field(name), self.initial[name]
+            # Django shows a picture.
+            shown = "yes" if value is True else "no" if value is False else ""
+            shown = shown or display_for_field(value, field, "empty")
+            yield f"Stored now as “{field.verbose_name.capitalize()}”: {shown}"
+        choices = self.instance.choice_set.order_by("pk")
+        yield f"Stored now as choices: {', '.join(map(str, choices))}"
 
     def _clean_numbers(self, kind: str) -> None:
         least, most = "min_choices", "max_choices"
@@ -126,6 +146,13 @@ class QuestionForm(forms.ModelForm):
             # The page that says what is wrong shows what voters were told, not what was posted.
             for name in self.frozen:
                 setattr(self.instance, name, self.initial[name])
+
+
+def _version(question: Question) -> str:
+    """Return a digest of all that the page of a question shows and saves. The form carries it, as voters' do the wording."""
+    values = [getattr(question, f.name) for f in question._meta.fields if f.editable]
+    choices = question.choice_set.order_by("pk").values_list("pk", "choice_text")
+    return hashlib.sha256(repr([values, *choices]).encode()).hexdigest()[:16]
 
 
 class ChoiceForm(forms.ModelForm):
@@ -326,6 +353,7 @@ class QuestionAdmin(admin.ModelAdmin):
             question.promised = question.is_promised
             # As it is stored: a form that is refused leaves what was posted in it.
             question.can_close = question.is_open
+            question.version = _version(question)
         return question
 
     def get_readonly_fields(

@@ -1,0 +1,116 @@
+"""Two organisers who have the page of one poll open: neither undoes unseen what the other has saved."""
+
+import re
+
+import pytest
+from django.test import Client
+from races import race
+from test_admin import LIST, form
+from test_admin_promises import change, save
+
+from polls.models import Question
+
+TOLD = "Another organiser has changed this poll since you loaded it"
+
+
+def path(question):
+    return f"{LIST}{question.pk}/change/"
+
+
+def load(client, question):
+    """Return what the page would post, as it was loaded."""
+    (loaded,) = re.findall(
+        'name="loaded" value="(\\w+)"', client.get(path(question)).text
+    )
+    existing = list(question.choice_set.order_by("id"))
+    texts = [str(choice) for choice in existing]
+    return form(str(question), texts, existing, loaded=loaded)
+
+
+def test_it_works(admin_client, colours):
+    data = load(admin_client, colours) | {"question_text": "Which shade?"}
+    assert admin_client.post(path(colours), data).status_code == 302
+    assert str(Question.objects.get()) == "Which shade?"
+
+
+CHANGES = [
+    ({"question_text": "Which shade?"}, "“Question”: Which shade?"),
+    (
+        {"closes_at_0": "2099-01-01", "closes_at_1": "00:00:00"},
+        "“Closes”: Jan. 1, 2099",
+    ),
+    ({"kind": "several"}, "“Kind”: Several choices"),
+    ({"may_change": ""}, "“Voters may change or withdraw their vote”: no"),
+    ({"choice_set-1-choice_text": "Green"}, "as choices: Red, Green"),
+    (
+        {"choice_set-TOTAL_FORMS": 3, "choice_set-2-choice_text": "Green"},
+        "choices: Red, Blue, Green",
+    ),
+    (
+        {
+            "choice_set-0-DELETE": "on",
+            "choice_set-TOTAL_FORMS": 3,
+            "choice_set-2-choice_text": "Green",
+        },
+        "choices: Blue, Green",
+    ),
+]
+
+
+@pytest.mark.parametrize("theirs, stored", CHANGES)
+def test_the_second_is_told_and_loses_nothing(admin_client, colours, theirs, stored):
+    mine = load(admin_client, colours) | {
+        "results": "closed",
+        "choice_set-TOTAL_FORMS": 3,
+    }
+    mine["choice_set-2-choice_text"] = "Mauve"
+    theirs = load(admin_client, colours) | theirs
+    assert admin_client.post(path(colours), theirs).status_code == 302
+    before = Question.objects.values().get()
+    page = admin_client.post(path(colours), mine)
+    assert page.status_code == 200 and TOLD in page.text and stored in page.text
+    assert 'value="Mauve"' in page.text and 'value="closed" selected' in page.text
+    assert Question.objects.values().get() == before
+
+
+def test_who_was_told_saves_by_saving_again(admin_client, colours):
+    mine = load(admin_client, colours) | {"question_text": "Which hue?"}
+    colours.close()
+    page = admin_client.post(path(colours), mine)
+    assert "Stored now as “Closes”" in page.text
+    (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
+    assert admin_client.post(path(colours), mine).status_code == 302
+    assert str(Question.objects.get()) == "Which hue?"
+    assert Question.objects.get().is_open
+
+
+def test_a_first_ballot_is_no_change(admin_client, colours):
+    loaded = load(admin_client, colours)["loaded"]
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    assert change(admin_client, colours, loaded=loaded).status_code == 302
+
+
+def test_it_holds_after_the_first_ballot_too(admin_client, colours):
+    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    loaded = load(admin_client, colours)["loaded"]
+    save(
+        admin_client,
+        colours,
+        loaded=loaded,
+        closes_at_0="2099-01-01",
+        closes_at_1="0:0",
+    )
+    page = save(admin_client, colours, loaded=loaded, results="organisers")
+    assert TOLD in page.text and "Stored now as “Closes”: Jan. 1, 2099" in page.text
+    assert Question.objects.get().closes_at.year == 2099
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_save_at_once_one_is_told(admin_client, admin_user, colours):
+    sent = []
+    for text in ("Which shade?", "Which hue?"):
+        client = Client()
+        client.force_login(admin_user)
+        data = load(client, colours) | {"question_text": text}
+        sent.append(lambda client=client, data=data: client.post(path(colours), data))
+    assert sorted(answer.status_code for answer in race(*sent)) == [200, 302]
