@@ -38,6 +38,8 @@ from .models import (
     Voters,
 )
 
+from .voters import SEES_ALL
+
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
 
@@ -222,20 +224,21 @@ class ChoiceInline(admin.TabularInline):
         formset.form = type("ChoiceForm", (ChoiceForm, formset.form), {})
         return formset
 
-    def has_add_permission(
+    # The choices are part of the question: who saves the one saves the others, and no form shows what it does not save.
+
+    def has_view_permission(
         self, request: HttpRequest, obj: Question | None = None
     ) -> bool:
-        return not _is_promised(obj) and super().has_add_permission(request, obj)
+        return any(map(request.user.has_perm, SEES_ALL))
 
     def has_change_permission(
         self, request: HttpRequest, obj: Question | None = None
     ) -> bool:
-        return not _is_promised(obj) and super().has_change_permission(request, obj)
+        action = "change" if obj else "add"
+        may_save = request.user.has_perm(f"polls.{action}_question")
+        return may_save and not _is_promised(obj)
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        return not _is_promised(obj) and super().has_delete_permission(request, obj)
+    has_add_permission = has_delete_permission = has_change_permission
 
 
 # What cannot change once a ballot is cast, beside Question.FROZEN, and only sometimes.
@@ -427,9 +430,13 @@ class QuestionAdmin(admin.ModelAdmin):
         ]
         return own + super().get_urls()
 
+    def has_duplicate_permission(self, request: HttpRequest) -> bool:
+        """Tell whether to offer a copy: who could not edit it would have one that nobody wants."""
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
     def duplicate_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
         question = get_object_or_404(Question, pk=question_id)
-        if not self.has_add_permission(request):
+        if not self.has_duplicate_permission(request):
             raise PermissionDenied
         copy = question.duplicate()
         self.log_addition(request, copy, f"Duplicated from question {question.pk}.")
@@ -559,7 +566,7 @@ class QuestionAdmin(admin.ModelAdmin):
         }
         return render(request, "admin/polls/question/close.html", context)
 
-    @admin.action(description="Duplicate selected questions", permissions=["add"])
+    @admin.action(description="Duplicate selected questions", permissions=["duplicate"])
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Question]) -> None:
         copies = [question.duplicate() for question in queryset]
         sentence = (

@@ -4,9 +4,11 @@ No IP address, no user agent and no account is kept beside a ballot. The key of
 a voter on one question says nothing about the same voter on another.
 """
 
+import functools
 import hashlib
 import hmac
 import itertools
+import operator
 import secrets
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -35,8 +37,8 @@ from .models import (
 COOKIE = "voter"
 # Browsers keep no cookie longer than 400 days.
 COOKIE_AGE = 400 * 24 * 3600
-# Whoever may see questions in the admin sees all results.
-SEES_ALL = "polls.view_question"
+# Whoever may see questions in the admin, with any of these, sees all results.
+SEES_ALL = ["polls.view_question", "polls.change_question"]
 _signer = Signer(salt="polls.voters")
 
 
@@ -187,7 +189,7 @@ SPECTATOR = Right(Role.SPECTATOR)
 
 
 def right_of(request: HttpRequest, question: Question) -> Right:
-    if request.user.has_perm(SEES_ALL):
+    if any(map(request.user.has_perm, SEES_ALL)):
         return Right(Role.ORGANISER, question.pk, account=Account.of(request))
     voter = read_voter(request, question)
     key = voter and voter_key(question, voter)
@@ -233,7 +235,8 @@ def _ballots(rights: list[Right]) -> set[tuple[int, str]]:
 def _accounts(accounts: list[Account]) -> dict[Account, set[Role]]:
     """Return those of these log-ins that last, and what each may be on a question."""
     User = get_user_model()
-    organisers = User.objects.with_perm(SEES_ALL).filter(pk=OuterRef("pk"))
+    seeing = functools.reduce(operator.or_, map(User.objects.with_perm, SEES_ALL))
+    organisers = seeing.filter(pk=OuterRef("pk"))
     users = User.objects.filter(pk__in={a.user for a in accounts}, is_active=True)
     roles = {
         (pk, _digest(password)): {Role.VOTER} | ({Role.ORGANISER} if sees else set())
