@@ -1,6 +1,7 @@
 """Votes under ASGI, which take no thread of their own: the handler is called as a server would call it."""
 
 import asyncio
+import datetime
 import itertools
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from django.core import signals
 from django.db import OperationalError, connection, connections, transaction
 from django.http import HttpResponse
 from django.urls import path
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from races import outcome
 from test_handler_parity import FORM, Visit, until
@@ -138,6 +140,22 @@ def test_a_question_that_was_just_closed_takes_no_vote(handler, red):
     assert send(handler, visit) == [200]
     page = b"".join(message.get("body", b"") for message in visit.sent).decode()
     assert "Your vote was not counted." in page
+    assert not Ballot.objects.exists()
+
+
+def test_a_question_that_closes_while_people_vote_stays_closed(
+    handler, red, monkeypatch
+):
+    """Though the clock is set back, and the worker has it in memory as it was."""
+    now = timezone.now()
+    Question.objects.update(closes_at=now + datetime.timedelta(hours=1))
+    memory.forget()
+    memory.recent(red.question_id, Question.objects.get).offered
+    later = now + datetime.timedelta(hours=2)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    assert send(handler, vote(red)) == [200]
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert send(handler, vote(red)) == [200]
     assert not Ballot.objects.exists()
 
 
