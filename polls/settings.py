@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import sys
 import tempfile
+from ipaddress import ip_network
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -156,6 +157,18 @@ SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _https else 0
 # The site speaks for its own host only: what other subdomains do is not ours to promise.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
+
+# Whose X-Forwarded-For is believed, beside this machine's. gunicorn and uvicorn read the variable too.
+TRUST_ANY_PROXY = _env("FORWARDED_ALLOW_IPS") == "*"
+TRUSTED_PROXIES = []
+for _proxy in [] if TRUST_ANY_PROXY else _env("FORWARDED_ALLOW_IPS").split(","):
+    try:
+        TRUSTED_PROXIES += [ip_network(_proxy.strip())] if _proxy.strip() else []
+    except ValueError:
+        refuse(
+            f"FORWARDED_ALLOW_IPS has {_proxy.strip()!r}. "
+            "Use the addresses of your proxies or their networks, such as 10.0.0.0/8, separated by commas; or * alone."
+        )
 
 # No inline script or style anywhere, the admin included.
 CONTENT_SECURITY_POLICY = (

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from . import views
 from .errors import allow
+from .log_in import throttled
 
 poll_urls = [
     path("", views.index, name="index"),
@@ -28,8 +29,9 @@ named_polls = [
     # A slash too is something that people type.
     path("r/<path:code>/", views.receipt, name="receipt"),
 ]
+log_in = LoginView.as_view(template_name="polls/login.html")
 account_urls = [
-    path("login/", LoginView.as_view(template_name="polls/login.html"), name="login"),
+    path("login/", throttled(log_in), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]
 
@@ -39,6 +41,7 @@ urlpatterns = [
     path("accounts/", include(account_urls)),
     path("healthz", views.healthz, name="healthz"),
     path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
+    path("admin/login/", throttled(admin.site.login)),
     path("admin/", admin.site.urls),
 ]
 

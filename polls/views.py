@@ -24,7 +24,7 @@ from django.utils.text import get_text_list
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from . import guesses, memory, picture
+from . import memory, picture, throttle
 from .errors import allow, error_page, require_utf8, unavailable
 from .forms import BallotForm
 from .invitations import address
@@ -249,12 +249,12 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
     # Without a code as well, when somebody loads the page again that said that a code was wrong.
     if question.voters != Voters.CODES or request.method != "POST" and not code:
         return redirect(question)
-    if guesses.too_many(request):
-        return error_page(request, 429)
     try:
         voter = voter_with_code(question, code or request.POST.get("code", ""))
     except NotInvited as refusal:
-        guesses.count(request)
+        if throttle.is_throttled(request):
+            return error_page(request, 429)
+        throttle.count(request)
         return _ballot_page(request, question, str(refusal))
     held = read_voter(request, question)
     if request.method != "POST" and held != voter and not _needs_code(question, held):
@@ -383,13 +383,13 @@ def _fingerprint(question: Question) -> str:
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
-    if guesses.too_many(request):
-        return error_page(request, 429)
     ballots = Ballot.objects.filter(question__receipts=True)
     ballots = ballots.select_related("question")
     ballot = ballots.filter(receipt=read_code(code)).first()
     if not ballot:
-        guesses.count(request)
+        if throttle.is_throttled(request):
+            return error_page(request, 429)
+        throttle.count(request)
     context = {"code": spell(read_code(code)), "ballot": ballot}
     return render(request, "polls/receipt.html", context, status=200 if ballot else 404)
 

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from servers import Site
 
-from polls import guesses, memory, rounds
+from polls import memory, rounds, throttle
 from polls.models import Choice, Question
 
 Ask = Callable[..., Question]
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(
 @pytest.fixture(autouse=True)
 def forgetful() -> None:
     """Whoever guessed codes in the test before has not guessed any in this one."""
-    guesses._wrong.clear()
+    throttle.forget()
 
 
 @pytest.fixture

@@ -133,9 +133,12 @@ class Voter:
             with connection.makefile("rb") as answer:
                 return answer.read().decode()
 
-    def log_in(self, name: str, password: str) -> "Voter":
+    def open_log_in(self) -> None:
         page = self.get("/accounts/login/").text
         self.token = re.search(r'value="(\w{64})"', page).group(1)
+
+    def log_in(self, name: str, password: str) -> "Voter":
+        self.open_log_in()
         answer = self.post("/accounts/login/", username=name, password=password)
         assert answer.status == 302, answer.text
         return self

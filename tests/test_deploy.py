@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from polls.guesses import LIMIT
+from polls.throttle import CODES
 from servers import ROOT, Voter, free_port
 from test_servers import COMMANDS
 
@@ -116,8 +116,8 @@ def test_who_guesses_shuts_out_nobody_else_behind_nginx(start, proxy, server):
     site = start(f"gunicorn {server} --workers 1", SITE_URL=f"https://{NAME}").ready()
     https, _ = proxy(site)
     thief = Voter(https, headers={"Host": NAME})
-    answers = [thief.get("/r/WRONG/").status for _ in range(LIMIT + 1)]
-    assert answers == [404] * LIMIT + [429]
+    answers = [thief.get("/r/WRONG/").status for _ in range(CODES.free + 1)]
+    assert answers == [404] * CODES.free + [429]
     voter = Voter(https, headers={"Host": NAME}, address="127.0.0.2")
     assert voter.get("/r/WRONG/").status == 404
 

@@ -133,6 +133,7 @@ WRONG = [
     ("DEBUG", "perhaps"),
     ("TIME_ZONE", "Mars/Olympus"),
     ("ASGI_THREADS", "0"),
+    ("FORWARDED_ALLOW_IPS", "10.0.0.1, proxy"),
 ]
 
 

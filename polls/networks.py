@@ -1,0 +1,55 @@
+"""From which network a request comes: the address that the last proxy we trust has seen, as wide as one subscriber's."""
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def networks(request: HttpRequest) -> list[str]:
+    """Return the client's network: its address, or of version 6 what one subscriber has, and one customer of a provider."""
+    client = _client(request)
+    address = _read(client)
+    if not address or address.version == 4:
+        return [str(address or client)]
+    # By its number: a zone (%eth0) is no part of a network.
+    ranges = [(int(address), bits) for bits in (64, 48)]
+    return [str(ipaddress.IPv6Network(range_, strict=False)) for range_ in ranges]
+
+
+def _client(request: HttpRequest) -> str:
+    """Follow the proxies back. Whoever is not trusted may write into the header what it likes."""
+    client = request.META.get("REMOTE_ADDR", "")
+    hops = request.headers.get("X-Forwarded-For", "").split(",")
+    hops = [hop.strip() for hop in hops if hop.strip()]
+    if settings.TRUST_ANY_PROXY:
+        # It is known of one proxy only; what stands before came from its client.
+        return hops[-1] if hops else client
+    while hops and _is_trusted(client):
+        client = hops.pop()
+    return client
+
+
+def _is_trusted(text: str) -> bool:
+    # A proxy that comes by a socket file has no address.
+    address = _read(text)
+    if not address:
+        return not text
+    return address.is_loopback or any(
+        address in network for network in settings.TRUSTED_PROXIES
+    )
+
+
+def _read(text: str) -> Address | None:
+    """Read an address, also with a port, and of version 4 inside of version 6."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
