@@ -17,7 +17,7 @@ format: .venv/test
 
 audit: .venv/run
 	$(BIN)/pip install --quiet pip-audit==2.10.1
-	$(BIN)/pip-audit --requirement requirements.txt
+	$(BIN)/pip-audit --strict --requirement requirements.txt
 
 .venv/run: requirements.txt
 	python3 -m venv .venv

@@ -64,6 +64,13 @@ def test_its_small_suite_runs_and_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
+def test_an_audit_that_could_not_ask_fails():
+    """Without --strict, pip-audit skips what the database does not know, says so, and exits with 0."""
+    words = ["make", "--dry-run", "--always-make", "audit"]
+    commands = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "pip-audit --strict --requirement requirements.txt" in commands
+
+
 def test_its_links_lead_somewhere():
     for link in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
         assert (ROOT / link).exists(), link
