@@ -69,9 +69,15 @@ async def hold(
         await asyncio.sleep(0.1)
     seen.clear()
     pipe.send("ready")
+    # The streams stay open until the server has stopped.
+    while await heard(pipe) == "seen":
+        pipe.send(seen)
+
+
+async def heard(pipe: Connection) -> str:
     while not pipe.poll():
         await asyncio.sleep(0.05)
-    pipe.send(seen)
+    return pipe.recv()
 
 
 def client(*arguments: object) -> None:
@@ -93,13 +99,19 @@ def start_clients(site: Site, question: int, viewers: int, deaf: bool) -> list:
     return started
 
 
-def stop_clients(started: list) -> list[tuple[int, float]]:
+def seen_by(started: list) -> list[tuple[int, float]]:
+    """Return what arrived at the viewers, version and time; their streams stay open."""
     seen = []
+    for _, pipe in started:
+        pipe.send("seen")
+        seen += pipe.recv()
+    return seen
+
+
+def stop_clients(started: list) -> None:
     for process, pipe in started:
         pipe.send("stop")
-        seen += pipe.recv()
         process.join()
-    return seen
 
 
 def cpu_seconds(pids: list[int]) -> float:
@@ -114,6 +126,13 @@ def memory_kb(pids: list[int]) -> int:
     """Return the proportional memory of these processes."""
     rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
     return sum(int(text.split("\nPss:")[1].split()[0]) for text in rollups)
+
+
+def connections(port: int) -> int:
+    """Return how many connections to this port are open."""
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    # The local address, and the state ESTABLISHED.
+    return sum(s[1].endswith(f":{port:04X}") and s[3] == "01" for s in sockets)
 
 
 def threads(pids: list[int]) -> int:
@@ -177,24 +196,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker"
         site = Site(command, Path(folder), {"WEB_CONCURRENCY": str(options.workers)})
+        clients: list = []
         try:
-            measure(site.ready(), options)
+            measure(site.ready(), options, clients)
         finally:
+            # The viewers and those that never read are still there: the server has to stop with them.
+            streams = connections(site.port)
             seconds = site.stop()
-    print(f"stop with the streams open: {seconds:.2f} s")
+            stop_clients(clients)
+    print(f"SIGTERM to gone with {streams} streams open: {seconds:.2f} s")
 
 
-def measure(site: Site, options: argparse.Namespace) -> None:
+def measure(site: Site, options: argparse.Namespace, clients: list) -> None:
     question = site.ask()
     Voter(site.base).get(f"/polls/{question}/results/")
     pids = site.workers()
     before = memory_kb(pids)
     if options.deaf:
-        start_clients(site, question, options.deaf, True)
+        clients += start_clients(site, question, options.deaf, True)
         print(
             f"{options.deaf} that never read: {memory_kb(pids) - before:,} kB at first"
         )
-    clients = start_clients(site, question, options.viewers, False)
+    watching = start_clients(site, question, options.viewers, False)
+    clients += watching
     viewers = options.viewers + options.deaf
     print(f"{viewers} viewers, {options.workers} worker(s), threads {threads(pids)}")
     print(f"memory a viewer: {(memory_kb(pids) - before) / viewers:.1f} kB")
@@ -203,8 +227,7 @@ def measure(site: Site, options: argparse.Namespace) -> None:
         print(
             f"memory a viewer after {options.votes} votes: {(memory_kb(pids) - before) / viewers:.1f} kB"
         )
-    # The processes that never read are left open: the server has to stop with them.
-    report(votes, stop_clients(clients), options.viewers)
+    report(votes, seen_by(watching), options.viewers)
 
 
 def report(votes: Votes, seen: list[tuple[int, float]], viewers: int) -> None:

@@ -15,6 +15,7 @@ from live_viewers import (
     TICKS,
     cpu_seconds,
     percentile,
+    seen_by,
     start_clients,
     stop_clients,
     vote_for_viewers,
@@ -185,7 +186,8 @@ def live(target: Target, seconds: int) -> Run:
     question = target.questions[2]
     clients = start_clients(target.site, question, VIEWERS, False)
     votes = vote_for_viewers(target.site, question, seconds)
-    seen = stop_clients(clients)
+    seen = seen_by(clients)
+    stop_clients(clients)
     newest, delays = votes.newest(seen), votes.delays(seen)
     problem = ""
     if newest < VIEWERS:

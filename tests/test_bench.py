@@ -38,6 +38,16 @@ def test_it_reports_pages_and_votes(tmp_path: Path):
     assert 0 < int(accepted) <= int(ballots) <= int(accepted) + 16
 
 
+def test_a_server_is_stopped_while_its_viewers_look():
+    """Whoever ends the streams first measures a server that has nothing to end."""
+    words = ["bench/live_viewers.py", "--viewers=30", "--votes=1", "--deaf=10"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "SIGTERM to gone with 40 streams open: " in done.stdout
+
+
 def test_it_names_what_can_be_chosen():
     done = bench("--only", "nonsense")
     assert done.returncode == 2
