@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import journey
+
 from live_viewers import (
     TICKS,
     cpu_seconds,
@@ -91,22 +93,35 @@ def busy_seconds() -> float:
     return (user + nice + system + sum(rest)) / TICKS
 
 
-def wrk_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def client_seconds() -> float:
+    """Return what the load itself has taken: wrk's processes, and this one."""
+    usages = map(resource.getrusage, (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class Meter:
+    """Seconds from its beginning: of the server's CPU, and the part of the machine that others took."""
+
+    def __init__(self, target: Target) -> None:
+        self.pids, self.began = target.pids, time.monotonic()
+        self.before = self._read()
+
+    def _read(self) -> tuple[float, float, float]:
+        return cpu_seconds(self.pids), busy_seconds(), client_seconds()
+
+    def read(self) -> tuple[float, float]:
+        passed = (time.monotonic() - self.began) * os.cpu_count()
+        cpu, busy, client = (b - a for a, b in zip(self.before, self._read()))
+        return cpu, max(0, busy - cpu - client) / passed
 
 
 def wrk(target: Target, request: Request, seconds: int) -> tuple[Run, int]:
     """Return the run, and how many of its answers were 302 (counted for a POST alone)."""
-    words, pids = request.words(target.site.base, seconds), target.pids
-    cpu, busy, own = cpu_seconds(pids), busy_seconds(), wrk_seconds()
-    began = time.monotonic()
+    words, meter = request.words(target.site.base, seconds), Meter(target)
     done = subprocess.run(
         words, check=True, capture_output=True, text=True, timeout=seconds + 90
     )
-    passed = (time.monotonic() - began) * os.cpu_count()
-    cpu = cpu_seconds(pids) - cpu
-    others = max(0, busy_seconds() - busy - cpu - (wrk_seconds() - own)) / passed
+    cpu, others = meter.read()
     report = re.search(r"^REPORT (.+)$", done.stdout, re.M)
     if not report:
         raise RuntimeError(f"wrk did not report:\n{done.stdout}{done.stderr}")
@@ -139,6 +154,32 @@ def _expect(status: int, target: Target, path: str, **headers: str) -> str:
     if answer.status != status:
         raise Unexpected(f"{path} answered {answer.status} in place of {status}")
     return answer.headers.get("ETag", "")
+
+
+def own_results(target: Target, seconds: int) -> Run:
+    """Ask for it as one who has voted: with the cookies of that ballot, a receipt on the page and the own choice marked."""
+    voter, question = Voter(target.site.base), target.questions[3]
+    voter.vote(voter.open_ballot(question)[0], question)
+    cookies = "; ".join(f"{name}={value}" for name, value in voter.cookies.items())
+    return page(f"/polls/{question}/results/", Cookie=cookies)(target, seconds)
+
+
+def journeys(target: Target, seconds: int) -> Run:
+    """Have 16 voters at a time open the ballot page, vote, and look at their own results."""
+    question, meter = target.questions[4], Meter(target)
+    before, began = target.site.counts(question)[1], time.monotonic()
+    done = journey.load(target.site.port, question, CONNECTIONS, seconds)
+    passed, (cpu, others) = time.monotonic() - began, meter.read()
+    counted = target.site.counts(question)[1] - before
+    target.accepted += done.accepted
+    target.counted += counted
+    problem = done.problems[0] if done.problems else ""
+    if counted != done.accepted:
+        problem = f"{done.accepted} votes accepted, {counted} counted"
+    times, count = sorted(done.seconds), len(done.seconds)
+    p50, p99 = percentile(times, 50) * 1e3, percentile(times, 99) * 1e3
+    each = cpu / max(1, count) * 1e6
+    return Run(count, count / passed, p50, p99, each, problem, others)
 
 
 def slow(target: Target, seconds: int) -> Run:
@@ -198,7 +239,8 @@ def live(target: Target, seconds: int) -> Run:
 
 
 EVERYWHERE = "sqlite", "postgresql"
-NO_STREAMS = "sync", "gthread", "stock-sync", "stock-uvicorn-worker"
+TUTORIAL = "tutorial-sync"
+NO_STREAMS = "sync", "gthread", "stock-sync", "stock-uvicorn-worker", TUTORIAL
 
 
 @dataclass(frozen=True)
@@ -209,10 +251,14 @@ class Case:
     databases: tuple[str, ...] = EVERYWHERE
     slow: bool = False
     streams: bool = False
+    # A page that the tutorial does not have.
+    ours: bool = False
 
     def suits(self, target: Target) -> bool:
         """Leave out what says nothing: what asks no database, on a second one; streams where there are none."""
         if target.database not in self.databases or target.slow != self.slow:
+            return False
+        if self.ours and target.server == TUTORIAL:
             return False
         return target.server not in NO_STREAMS or not self.streams
 
@@ -221,20 +267,24 @@ CASES = {
     "index": Case("The list of questions", page("/polls/")),
     "ballot": Case("A ballot page", page("/polls/{question}/")),
     "results": Case("A results page", page("/polls/{question}/results/")),
-    "own-results": Case(
-        "A results page, for a browser with a cookie",
-        page("/polls/{question}/results/", Cookie="known=1"),
-    ),
-    "json": Case("results.json, answered 304", unchanged),
+    "own-results": Case("The results page of one who has voted", own_results),
+    "json": Case("results.json, answered 304", unchanged, ours=True),
     "vote": Case("A vote", vote, "votes"),
+    "journey": Case(
+        "What every voter does: ballot page, vote, own results", journeys, "voters"
+    ),
     "static": Case(
-        "The stylesheet", page("/static/polls/style.css"), databases=("sqlite",)
+        "The stylesheet",
+        page("/static/polls/style.css"),
+        databases=("sqlite",),
+        ours=True,
     ),
     "slow": Case(
         f"A page that waits 100 ms for another server, {SLOW_CONNECTIONS} connections",
         slow,
         databases=("sqlite",),
         slow=True,
+        ours=True,
     ),
     "live": Case(
         f"Live results, {VIEWERS} viewers, a vote a second",

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from charts import Bar, chart, figure
-from load import CASES, Run
+from load import CASES, TUTORIAL, Run
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # What the others are compared with: the way in which most Django sites are served.
@@ -86,33 +86,101 @@ def _spread(values: list[float]) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def _against(row: Row, rows: list[Row]) -> str:
+def _find(rows: list[Row], case: str, server: str, database: str) -> Row | None:
+    """Return the row of a run without a mistake in it."""
+    for row in rows:
+        if (row.case, row.server, row.database) == (case, server, database):
+            return None if row.problem else row
+    return None
+
+
+def _against(row: Row, rows: list[Row], server: str) -> list[float]:
     """Compare within each round, so that what slows the whole machine for a while falls out."""
-    wanted = (row.case, BASE, row.database)
-    for base in rows:
-        if (base.case, base.server, base.database) == wanted and not base.problem:
-            pairs = zip(row.runs, base.runs, strict=True)
-            return _spread([ours.rate / theirs.rate for ours, theirs in pairs])
-    return ""
+    base = _find(rows, row.case, server, row.database)
+    if not base:
+        return []
+    pairs = zip(row.runs, base.runs, strict=True)
+    return [ours.rate / theirs.rate for ours, theirs in pairs]
 
 
 def _details(rows: list[Row]) -> str:
     """Return the table of one page; of a run with a mistake in it, only the mistake."""
     head = ["server", "database", f"{CASES[rows[0].case].unit} a second"]
-    head += ["p50, ms", "p99, ms", "CPU of each, us", f"times {BASE}"]
+    head += ["p50, ms", "p99, ms", "CPU of each, us"]
+    bases = [s for s in (BASE, TUTORIAL) if any(row.server == s for row in rows)]
+    head += [f"times {server}" for server in bases]
     lines = []
     for row in rows:
         line = [row.server, NAMES[row.database]]
         if row.problem:
-            line += [f"not quoted: {row.problem}", "", "", "", ""]
+            line += [f"not quoted: {row.problem}", "", "", ""] + [""] * len(bases)
         else:
             for name in ("rate", "p50", "p99", "cpu"):
                 line.append(_spread([getattr(run, name) for run in row.runs]))
-            line.append(_against(row, rows))
+            for server in bases:
+                ratios = _against(row, rows, server)
+                line.append(_spread(ratios) if ratios else "")
         lines.append(line)
-    if not any(line[-1] for line in lines):
-        head, lines = head[:-1], [line[:-1] for line in lines]
     return _table(head, lines)
+
+
+# What the tables below are about, in their order.
+COMPARED = ["sync", "uvicorn-worker"]
+
+
+def _tutorial(rows: list[Row]) -> str:
+    """Return how many times as many requests a second as the tutorial's app, page by page; empty without it."""
+    if not any(row.server == TUTORIAL for row in rows):
+        return ""
+    columns = [(server, name) for name in NAMES for server in COMPARED]
+    lines = []
+    for case in dict.fromkeys(row.case for row in rows):
+        cells = []
+        for server, database in columns:
+            row = _find(rows, case, server, database)
+            ratios = _against(row, rows, TUTORIAL) if row else []
+            cells.append(f"{_spread(ratios)} ×" if ratios else "")
+        if any(cells):
+            lines.append([CASES[case].title, *cells])
+    head = [f"times {TUTORIAL}", *(f"{s}, {NAMES[d]}" for s, d in columns)]
+    return "## Against the tutorial\n\n" + _table(head, lines)
+
+
+# The table of docs/wsgi-or-asgi.md: words, page, and what of it.
+DOCS = [
+    ("results page of one who has voted: CPU", "own-results", "cpu", " us"),
+    ("results page, spectator, out of memory: CPU", "results", "cpu", " us"),
+    ("vote: CPU", "vote", "cpu", " us"),
+    ("votes a second", "vote", "rate", ""),
+    ("what every voter does, voters a second", "journey", "rate", ""),
+    ("a page that waits 100 ms, 32 people at once", "slow", "rate", " a second"),
+]
+IN_DOCS = {
+    "sync": "WSGI (gunicorn sync)",
+    "stock-uvicorn-worker": "ASGI, stock Django (UvicornWorker)",
+    "uvicorn-worker": "ASGI, this site (UvicornWorker)",
+}
+BEGIN = (
+    "<!-- make bench writes this table: its figures are those of bench/results.md -->\n"
+)
+END = "<!-- to here -->\n"
+
+
+def write_docs(rows: list[Row], path: Path) -> None:
+    """Put the medians on SQLite into the table between the two marks."""
+    lines = []
+    for words, case, what, unit in DOCS:
+        line = [words]
+        for server in IN_DOCS:
+            row = _find(rows, case, server, "sqlite")
+            runs = row.runs if row else []
+            values = [getattr(run, what) for run in runs]
+            line.append(figure(quartiles(values)[1]) + unit if values else "not quoted")
+        lines.append(line)
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = _table(["", *IN_DOCS.values()], lines)
+    path.write_text(f"{before}{BEGIN}{table}\n{END}{after}")
 
 
 def _overview(measured: Measured) -> str:
@@ -167,7 +235,7 @@ def write(measured: Measured, folder: Path) -> None:
     commands = [[name, f"`{words}`"] for name, words in measured.commands.items()]
     parts = ["# Results", measured.about, _company(measured.rows)]
     parts += [_table(["server", "command"], commands)]
-    parts += ["## At a glance", _overview(measured)]
+    parts += ["## At a glance", _overview(measured), _tutorial(measured.rows)]
     for case in CASES:
         rows = [row for row in measured.rows if row.case == case]
         if rows:

@@ -1,10 +1,11 @@
 """Load the site under each of its servers, beside stock Django, and write results.md with its charts.
 
-usage: run.py [--quick] [--only index,vote,sync,...] [--rounds 4] [--seconds 2] [--to bench]
+usage: run.py [--quick] [--anyway] [--only index,vote,sync,...] [--rounds 4] [--seconds 2] [--to bench]
 
 On SQLite, and on a PostgreSQL that is made for it. All servers are up, and one
 at a time is loaded: each round takes each page, and each page each server, so
-that a slow minute of the machine is everybody's.
+that a slow minute of the machine is everybody's. It refuses to begin while the
+machine is at work already, unless it is to measure --anyway.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,12 +23,21 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "tests"))
 # After the path to the tests' own server and browser, which these import too.
-from load import CASES, CONNECTIONS, Run, Target, Unexpected  # noqa: E402
+from load import (  # noqa: E402
+    CASES,
+    CONNECTIONS,
+    TUTORIAL,
+    Run,
+    Target,
+    Unexpected,
+)
 from live_viewers import memory_kb  # noqa: E402
-from report import BASE, NAMES, Measured, Row, machine, write  # noqa: E402
+from report import BASE, NAMES, Measured, Row, machine, write, write_docs  # noqa: E402
 from servers import Site, Voter  # noqa: E402
 
 WORKERS = 3
+# The load average above which something else is at work.
+IDLE = 0.5
 SERVERS = {
     "sync": "gunicorn polls.wsgi",
     "gthread": "gunicorn polls.wsgi -k gthread --threads 4",
@@ -36,6 +47,7 @@ SERVERS = {
     "uvicorn": "uvicorn polls.asgi:application --workers 3 --no-access-log",
     "stock-sync": "gunicorn django.core.wsgi:get_wsgi_application()",
     "stock-uvicorn-worker": "gunicorn django.core.asgi:get_asgi_application() -k uvicorn.workers.UvicornWorker",
+    TUTORIAL: "gunicorn -c bench/tutorial/gunicorn.conf.py django.core.wsgi:get_wsgi_application()",
 }
 SEED = """
 from polls.models import Choice, Question
@@ -50,6 +62,52 @@ for number in range(20):
         question.cast(f"seed {voter}", [choices[voter * 3 % 4].pk])
     print(question.pk)
 """
+SETTINGS = {TUTORIAL: "bench.tutorial.settings"}
+TUTORIAL_SEED = """
+from bench.tutorial.models import Choice, Question
+for number in range(20):
+    question = Question.objects.create(question_text=f"Question {number}: which colour?")
+    for text in ("Red", "Green", "Blue", "None of these"):
+        Choice.objects.create(question=question, choice_text=text, votes=2)
+    print(question.pk)
+"""
+
+
+class Tutorial(Site):
+    """The app of Django's tutorial, which has totals and no ballots."""
+
+    def manage(self, *words: str, check: bool = True) -> str:
+        command = [sys.executable, "-m", "django", *words]
+        return subprocess.run(
+            command,
+            cwd=BENCH.parent,
+            env=self.environment,
+            check=check,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def seed(self) -> str:
+        self.manage("migrate", "--run-syncdb", "-v0")
+        return self.shell(TUTORIAL_SEED)
+
+    def counts(self, question: int) -> tuple[int, int]:
+        votes = "SELECT sum(votes) FROM tutorial_choice WHERE question_id = %s"
+        with self.database() as run:
+            total = run(votes, question)[0][0]
+        return total, total
+
+    def recount(self) -> None:
+        """There is nothing to count again."""
+
+
+class Polls(Site):
+    def seed(self) -> str:
+        return self.shell(SEED)
+
+    def recount(self) -> None:
+        """It exits with 1, and so ends the benchmark, if a total is not what the ballots say."""
+        self.manage("recount")
 
 
 def options() -> argparse.Namespace:
@@ -58,6 +116,7 @@ def options() -> argparse.Namespace:
     )
     names = ", ".join([*CASES, *SERVERS, *NAMES])
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s")
+    parser.add_argument("--anyway", action="store_true", help="on a busy machine too")
     parser.add_argument("--only", default="", help=f"some of: {names}")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int)
@@ -99,7 +158,7 @@ def served(
 ) -> Iterator[Target]:
     environment = {
         "WEB_CONCURRENCY": str(WORKERS),
-        "DJANGO_SETTINGS_MODULE": "bench.settings",
+        "DJANGO_SETTINGS_MODULE": SETTINGS.get(server, "bench.settings"),
         "BENCH_SLOW": "1" if slow else "",
         "BENCH_STOCK_ASGI": "1" if server == "stock-uvicorn-worker" else "",
     }
@@ -108,7 +167,8 @@ def served(
         os.environ["DATABASE_URL"] = address
     try:
         home = folder / f"{server}-{database}{'-slow' if slow else ''}"
-        site = Site(SERVERS[server], home, environment)
+        kind = Tutorial if server == TUTORIAL else Polls
+        site = kind(SERVERS[server], home, environment)
     finally:
         os.environ.pop("DATABASE_URL", None)
     try:
@@ -120,15 +180,11 @@ def served(
 def prepare(target: Target) -> None:
     """Seed, and show each worker each kind of page: it reads its templates once."""
     target.site.ready(60)
-    seeded = target.site.shell(SEED).splitlines()[-20:]
+    seeded = target.site.seed().splitlines()[-20:]
     target.questions = [int(pk) for pk in seeded]
     question = target.questions[0]
-    for path in (
-        "",
-        f"{question}/",
-        f"{question}/results/",
-        f"{question}/results.json",
-    ):
+    paths = ["", f"{question}/", f"{question}/results/", f"{question}/results.json"]
+    for path in paths:
         for _ in range(10 * WORKERS):
             Voter(target.site.base).get(f"/polls/{path}")
 
@@ -166,20 +222,22 @@ def measure(plan: list[tuple[Row, Target]], rounds: int, seconds: int) -> None:
 
 def closing_line(target: Target) -> list[str]:
     memory = memory_kb(target.pids) / WORKERS / 1000
-    # It exits with 1, and so ends the benchmark, if a total is not what the ballots say.
-    target.site.manage("recount")
+    target.site.recount()
     votes = [f"{target.accepted:,}", f"{target.counted:,}"]
     return [target.server, NAMES[target.database], f"{memory:.0f}", *votes]
 
 
 def about(rounds: int, seconds: int, address: str, load: float) -> str:
     trial = " One round is a trial, and not to be quoted." if rounds == 1 else ""
+    if load > IDLE:
+        trial += " The machine was at work before: not to be quoted."
     return (
         f"{machine(address)}\n\n{WORKERS} workers, {CONNECTIONS} connections (wrk -t2) unless a page says otherwise, on the "
         f"same machine as the server; {rounds} rounds of {seconds} s, interleaved.{trial} Each figure is the median of the "
         f"rounds, with the quartiles. Load average before: {load:.1f}. CPU is that of the server's processes, without a "
         f"PostgreSQL's. Memory is proportional (PSS), of all the server's processes, by its {WORKERS} workers. "
-        f"`{BASE}` is Django's own WSGI handler on the same pages under gunicorn sync."
+        f"`{BASE}` is Django's own WSGI handler on the same pages under gunicorn sync, `{TUTORIAL}` the app of Django's "
+        f"tutorial on the same Django."
     )
 
 
@@ -197,6 +255,7 @@ def running(only: set[str], address: str) -> Iterator[list[Target]]:
             targets += [
                 stack.enter_context(served(server, "sqlite", folder, address, True))
                 for server in pick(only, SERVERS)
+                if server != TUTORIAL
             ]
         for target in targets:
             print(f"starting {target.server}", file=sys.stderr, flush=True)
@@ -215,9 +274,10 @@ def plan(only: set[str], targets: list[Target]) -> list[tuple[Row, Target]]:
 
 def main() -> None:
     asked, before = options(), os.getloadavg()[0]
-    if before > 1:
-        print(
-            "Something else is at work here. Better wait for its end.", file=sys.stderr
+    if before > IDLE and not asked.anyway:
+        sys.exit(
+            f"Something else is at work here: the load average is {before:.1f}. "
+            f"Wait until it is below {IDLE}, or add --anyway for figures that do not count."
         )
     # The servers get databases of their own, whatever this shell is set up for.
     os.environ.pop("DATABASE_URL", None)
@@ -235,6 +295,8 @@ def main() -> None:
     rows = [row for row, _ in planned]
     commands = {name: SERVERS[name] for name in pick(asked.only, SERVERS)}
     write(Measured(text, commands, rows, lines), asked.to)
+    if asked.to == BENCH and not asked.only:
+        write_docs(rows, BENCH.parent / "docs" / "wsgi-or-asgi.md")
     bad = [f"{row.server}, {row.case}: {row.problem}" for row in rows if row.problem]
     sys.exit("\n".join(bad) or None)
 

@@ -8,6 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from servers import ROOT
 
+sys.path.insert(0, str(ROOT / "bench"))
+from load import Run  # noqa: E402
+from report import BEGIN, END, Row, write_docs  # noqa: E402
+
 pytestmark = pytest.mark.once
 
 
@@ -23,19 +27,59 @@ def bench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_reports_pages_and_votes(tmp_path: Path):
-    only = "uvicorn-worker,sqlite,index,vote"
-    done = bench("--only", only, "--rounds=1", "--seconds=1", "--to", str(tmp_path))
+    only = "uvicorn-worker,tutorial-sync,sqlite,index,vote,journey"
+    words = ["--anyway", "--rounds=1", "--seconds=1", "--to", str(tmp_path)]
+    done = bench("--only", only, *words)
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "results.md").read_text()
-    for case in ("index", "vote"):
+    for case in ("index", "vote", "journey"):
         rows = report.split(f"\n## {case}: ")[1].split("\n## ")[0].splitlines()
         row = next(
             line for line in rows if line.startswith("| uvicorn-worker | SQLite")
         )
         assert float(row.split("|")[3].split()[0].replace(",", "")) > 1
+        assert float(row.split("|")[7].split()[0]) > 0, "times tutorial-sync"
         ElementTree.parse(tmp_path / "charts" / f"{case}.svg")
-    accepted, ballots = report.splitlines()[-1].replace(",", "").split("|")[4:6]
-    assert 0 < int(accepted) <= int(ballots) <= int(accepted) + 16
+    for line in report.splitlines()[-2:]:
+        accepted, ballots = line.replace(",", "").split("|")[4:6]
+        assert 0 < int(accepted) <= int(ballots) <= int(accepted) + 16
+
+
+def test_it_refuses_a_machine_that_is_at_work():
+    program = (
+        "import os, runpy, sys; os.getloadavg = lambda: (3.8, 0, 0); "
+        "sys.path.insert(0, 'bench'); runpy.run_path('bench/run.py', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "the load average is 3.8" in done.stderr and "--anyway" in done.stderr
+
+
+def test_the_docs_quote_the_last_run():
+    results = (ROOT / "bench/results.md").read_text()
+    text = (ROOT / "docs/wsgi-or-asgi.md").read_text()
+    table = text.split(BEGIN)[1].split(END)[0].splitlines()[2:]
+    cells = [cell for line in table for cell in line.split("|")[2:-1]]
+    assert len(cells) >= 15
+    for cell in cells:
+        assert f"| {cell.split()[0]} " in results, cell
+
+
+def test_a_run_writes_the_table_of_the_docs(tmp_path: Path):
+    path = tmp_path / "docs.md"
+    path.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    runs = [Run(count=1, rate=rate, p50=1, p99=1, cpu=1234) for rate in (10, 30)]
+    write_docs([Row("vote", "sync", "sqlite", runs)], path)
+    lines = path.read_text().splitlines()
+    assert (lines[0], lines[-1], "old" in lines) == ("before", "after", False)
+    assert "| vote: CPU | 1,234 us | not quoted | not quoted |" in lines
+    assert "| votes a second | 20.0 | not quoted | not quoted |" in lines
 
 
 def test_a_server_is_stopped_while_its_viewers_look():
