@@ -24,7 +24,7 @@ class OneLine(logging.Filter):
         # Without the address: it may hold a code, and is another each time.
         # What PostgreSQL says below its first line is another row each time.
         reason = str(error).partition("\n")[0] if error else "a page that asks to wait"
-        record.exc_info = None
+        record.exc_info = record.exc_text = None
         with self._lock:
             left_out = self._count(reason)
         if left_out is None:
