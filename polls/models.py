@@ -11,6 +11,7 @@ import itertools
 import random
 import secrets
 import time
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
@@ -82,8 +83,9 @@ class Results(models.TextChoices):
 # As many as a ranking has room for.
 MOST_RANKS = 50
 
-# Ballots that are deleted in one transaction: a fraction of a second.
+# Ballots that are deleted, or written anew, in one transaction: a fraction of a second.
 DELETED_AT_ONCE = 2000
+REWRITTEN_AT_ONCE = 1000
 
 
 RESULTS_RULES = {
@@ -303,6 +305,13 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     def closed(self, now: datetime.datetime | None = None) -> "QuestionQuerySet":
         now = now or timezone.now()
         return self.published(now).filter(_has_ended(now))
+
+    def voted_on(self) -> "QuestionQuerySet":
+        """Return those on which a ballot was ever cast, be it withdrawn or deleted since."""
+        moved = Choice.objects.filter(question=models.OuterRef("pk"), moves__gt=0)
+        ballots = Ballot.objects.filter(question=models.OuterRef("pk"))
+        deleted = Q(ballots_deleted_at__isnull=False)
+        return self.filter(deleted | models.Exists(moved) | models.Exists(ballots))
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")
@@ -566,11 +575,7 @@ class Question(models.Model):
     @property
     def is_promised(self) -> bool:
         """Tell whether a ballot was ever cast, be it withdrawn since: from then on, what voters were told is kept."""
-        return (
-            bool(self.ballots_deleted_at)
-            or self.choice_set.filter(moves__gt=0).exists()
-            or self.ballot_set.exists()
-        )
+        return Question.objects.voted_on().filter(pk=self.pk).exists()
 
     # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
     FROZEN = {
@@ -828,15 +833,43 @@ class Question(models.Model):
     def forget_voters(self) -> None:
         """Erase what ties voters to the ballots of a closed question, for good.
 
-        The numbers on the sheet of invitation codes do that too.
+        Each piece is a transaction, as in delete_ballots(). The salt goes last: what is broken off is begun again.
+        """
+        self._close_gaps_between_marks()
+        # By receipt, an order that says nothing of who came when.
+        ballots = self.ballot_set.order_by("receipt").values_list("pk", flat=True)
+        for piece in _pieces(ballots):
+            with transaction.atomic():
+                self.choice_set.lock()
+                Ballot.objects.filter(pk__in=piece).rewrite(self.closes_at)
+        self._erase_salt()
+
+    def _close_gaps_between_marks(self) -> None:
+        """Give the marks of other questions, whose voters are known, fresh ids where they lie between those of this one.
+
+        From gap to gap they would tell how many marks the ballots in between have.
+        """
+        own = Mark.objects.filter(ballot__question=self)
+        span = own.aggregate(first=models.Min("pk"), last=models.Max("pk"))
+        between = Mark.objects.filter(pk__range=(span["first"] or 0, span["last"] or 0))
+        others = between.exclude(ballot__question=self).exclude(
+            ballot__question__voter_salt=""
+        )
+        for piece in _pieces(others.order_by("pk").values_list("pk", flat=True)):
+            with transaction.atomic():
+                Mark.objects.filter(pk__in=piece).rewrite()
+
+    def _erase_salt(self) -> None:
+        """Erase the salt and the invitation codes, and the order in which rankings came up.
+
+        The numbers on the sheet of codes tie voters to ballots too.
         """
         with transaction.atomic():
             self.choice_set.lock()
             self.invitation_set.all().delete()
-            # The moment of a vote is close to that of a log-in.
-            self.ballot_set.update(
-                cast_at=self.closes_at or timezone.now(), changed_at=None
-            )
+            Ranking.objects.rewrite(self)
+            # Not to change them: PostgreSQL keeps beside a row which transaction was the last to write it.
+            self.choice_set.update(moves=F("moves"))
             Question.objects.filter(pk=self.pk).update(voter_salt="")
 
     def delete_ballots(self) -> int:
@@ -846,7 +879,7 @@ class Question(models.Model):
         what is broken off can be begun again.
         """
         with transaction.atomic():
-            self.forget_voters()
+            self._erase_salt()
             kept = Question.objects.filter(pk=self.pk, ballots_deleted_at=None)
             kept.update(ballots_deleted_at=timezone.now())
         number = 0
@@ -858,6 +891,24 @@ class Question(models.Model):
             number += deleted
             # A writer who waits for SQLite looks every tenth of a second whether it is free.
             time.sleep(0.1 if deleted == DELETED_AT_ONCE else 0)
+
+
+def _pieces(ids: models.QuerySet) -> Iterator[list[int]]:
+    """Yield the ids piece by piece, with time for others who write in between; in 8 bytes of memory an id."""
+    left = array("q", ids.iterator())
+    for start in range(0, len(left), REWRITTEN_AT_ONCE):
+        yield list(left[start : start + REWRITTEN_AT_ONCE])
+        # As in Question.delete_ballots().
+        time.sleep(0.1 if start + REWRITTEN_AT_ONCE < len(left) else 0)
+
+
+def _insert(table: str, rows: list[tuple[object, ...]]) -> None:
+    """Insert rows in this order, without an object of Django's for each: there may be millions."""
+    if not rows:
+        return
+    values = ", ".join(["%s"] * len(rows[0]))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} VALUES ({values})", rows)
 
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):
@@ -1023,6 +1074,14 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
         both = totals.values_list(*columns).union(marks.values_list(*columns), all=True)
         return both.order_by("ballot_id", "number")
 
+    def rewrite(self, question: Question) -> None:
+        """Write the rankings of ballots anew in an order that says nothing; the caller has locked the choices."""
+        rows = self.filter(question=question)
+        kept = rows.filter(ballots__gt=0).order_by("choices")
+        totals = list(kept.values_list("question", "choices", "ballots"))
+        rows.delete()
+        _insert("polls_ranking (question_id, choices, ballots)", totals)
+
     def repair(self, question: Question) -> None:
         with transaction.atomic():
             question.choice_set.lock()
@@ -1100,6 +1159,25 @@ class BallotQuerySet(models.QuerySet["Ballot"]):
         least = Q(marks__gte=F("question__min_choices"))
         return counted.exclude(least & most & numbered & Q(own=F("marks")))
 
+    def rewrite(self, cast_at: datetime.datetime) -> None:
+        """Write these ballots anew, in the order of their receipts: with fresh ids and random keys, and at one time."""
+        old = list(self.order_by("receipt").values_list("question", "receipt"))
+        marks = Mark.objects.filter(ballot__in=self).order_by("ballot__receipt", "rank")
+        marks = list(marks.values_list("ballot__receipt", "choice", "rank"))
+        self.erase()
+        moment = connection.ops.adapt_datetimefield_value(cast_at)
+        _insert(
+            "polls_ballot (question_id, receipt, voter, cast_at)",
+            [(*row, secrets.token_hex(16), moment) for row in old],
+        )
+        receipts = [receipt for _, receipt in old]
+        fresh = Ballot.objects.filter(receipt__in=receipts)
+        ids = dict(fresh.values_list("receipt", "pk"))
+        _insert(
+            "polls_mark (ballot_id, choice_id, rank)",
+            [(ids[receipt], *mark) for receipt, *mark in marks],
+        )
+
     def erase(self) -> int:
         """Delete by statements of their own: Django would load each ballot into memory."""
         with transaction.atomic():
@@ -1114,7 +1192,7 @@ class Ballot(models.Model):
     question = models.ForeignKey(Question, on_delete=models.CASCADE, db_index=False)
     voter = models.CharField(max_length=32)
     receipt = models.CharField(max_length=12, unique=True, default=new_code)
-    cast_at = models.DateTimeField(auto_now_add=True)
+    cast_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(null=True)
 
     objects = BallotQuerySet.as_manager()
@@ -1135,6 +1213,18 @@ class Ballot(models.Model):
         return [mark.choice for mark in marks]
 
 
+class MarkQuerySet(models.QuerySet["Mark"]):
+    def rewrite(self) -> None:
+        """Give these marks fresh ids, in the order that they have."""
+        Choice.objects.filter(
+            question__in=self.values("ballot__question").distinct()
+        ).lock()
+        # Read with the lock in hand: a voter may have changed some meanwhile.
+        rows = list(self.order_by("pk").values_list("ballot_id", "choice_id", "rank"))
+        self.delete()
+        _insert("polls_mark (ballot_id, choice_id, rank)", rows)
+
+
 class Mark(models.Model):
     """A choice on a ballot."""
 
@@ -1144,6 +1234,8 @@ class Mark(models.Model):
     choice = models.ForeignKey(Choice, on_delete=models.RESTRICT)
     # From 1 without gaps: the voter's order on a ranked question, the order of the ballot page on others.
     rank = models.PositiveSmallIntegerField(default=1, db_default=1)
+
+    objects = MarkQuerySet.as_manager()
 
     class Meta:
         constraints = [

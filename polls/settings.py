@@ -262,7 +262,7 @@ DELETE_POLLS_DAYS = _count("DELETE_POLLS_DAYS", None)
 INSTALLED_APPS = [
     "polls.apps.PollsConfig",
     "django.contrib.admin",
-    "django.contrib.auth",
+    "polls.apps.AccountsConfig",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",

@@ -2,6 +2,8 @@ import datetime
 from argparse import ArgumentParser
 
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -98,12 +100,13 @@ class Command(BaseCommand):
         for question in polls + ballots + voters:
             # A clock that is set back opens none of them again meanwhile.
             question.state()
+        sound = [q for q in ballots + voters if self._is_sound(q)]
+        _forget_log_ins(polls + sound)
         for question in polls:
             self._done(
                 question, f"poll and {question.delete_ballots()} ballots deleted"
             )
             question.delete()
-        sound = [q for q in ballots + voters if self._is_sound(q)]
         for question in sound:
             if question in ballots:
                 number = question.delete_ballots()
@@ -148,4 +151,16 @@ def _with_ballots(questions: QuerySet[Question]) -> QuerySet[Question]:
 
 def _with_voters(questions: QuerySet[Question]) -> QuerySet[Question]:
     codes = Invitation.objects.filter(question=OuterRef("pk"))
-    return questions.filter(~Q(voter_salt="") | Exists(codes))
+    # One without votes ties nobody to anything, and may be opened again.
+    return questions.voted_on().filter(~Q(voter_salt="") | Exists(codes))
+
+
+def _forget_log_ins(questions: list[Question]) -> None:
+    """Delete the sessions that began before the last of these questions closed: they tell who came when."""
+    if not questions:
+        return
+    closed = max(question.closes_at for question in questions)
+    lasts = datetime.timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    Session.objects.filter(expire_date__lte=closed + lasts).delete()
+    # All of them, in one statement: PostgreSQL keeps beside a row which transaction was the last to write it.
+    User.objects.update(last_login=None)
