@@ -71,7 +71,7 @@ FROM {slip} JOIN polls_question question ON question.id = slip.question_id
 WHERE question.pub_date <= {now}
 AND (question.closes_at IS NULL
     OR question.closes_at > {now} AND COALESCE(question.closed_at <> question.closes_at, TRUE))
-AND question.ballots_sha256 = '' AND {as_shown}
+AND question.ballots_sha256 = '' AND question.voter_salt <> '' AND {as_shown}
 AND NOT EXISTS (
     SELECT 1 FROM {pick} LEFT JOIN polls_choice choice ON choice.id = pick.choice_id
     AND choice.question_id = slip.question_id AND choice.choice_text = pick.choice_text

@@ -168,7 +168,9 @@ def find_codes(question: Question, text: str) -> list[tuple[int, str]]:
     """Return the codes of a sheet with their numbers. Raises ValidationError unless all are the question's."""
     numbers = dict(question.invitation_set.values_list("voter", "number"))
     codes = list(map(read_code, text.split()))
-    found = [(numbers.get(voter_key(question, f"code:{c}"), 0), c) for c in codes]
+    # Where voters are forgotten there are none.
+    keys = [voter_key(question, f"code:{code}") for code in codes if numbers]
+    found = [(numbers.get(key, 0), code) for key, code in zip(keys, codes)]
     if not found or not all(number for number, _ in found):
         raise ValidationError(
             "These are not codes of this poll. Use the button on their sheet."

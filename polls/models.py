@@ -468,6 +468,7 @@ class Question(models.Model):
     def save(self, **kwargs: Any) -> None:
         """Save what organisers edit, and note whether it words anew what people may have read."""
         if self._state.adding:
+            self.voter_salt = self.voter_salt or new_voter_salt()
             super().save(**kwargs)
             return
         fields = kwargs.get("update_fields")
@@ -481,6 +482,10 @@ class Question(models.Model):
             if self._is_reworded(fields):
                 self.rewordings += 1
                 fields = [*fields, "rewordings"]
+            # What is to be voted on has a salt. Where it has been erased, it stays so.
+            if not self.voter_salt and not self.is_promised:
+                self.voter_salt = new_voter_salt()
+                fields = [*fields, "voter_salt"]
             super().save(**kwargs | {"update_fields": fields})
 
     def _is_reworded(self, fields: Iterable[str]) -> bool:
@@ -735,7 +740,7 @@ class Question(models.Model):
             pk not in offered or offered[pk] != self.offered.get(pk) for pk in choices
         ):
             raise Choice.DoesNotExist
-        if not now.is_open or now.ballots_sha256:
+        if not now.is_open or now.ballots_sha256 or not now.voter_salt:
             raise NotOpen("Your vote was not counted.")
         if any(getattr(self, name) != getattr(now, name) for name in RULES):
             raise Changed

@@ -27,6 +27,7 @@ from .models import (
     Ballot,
     Invitation,
     NotInvited,
+    NotOpen,
     Question,
     Role,
     Voters,
@@ -78,7 +79,9 @@ def _set_cookie(
 
 
 def read_voter(request: HttpRequest, question: Question) -> str | None:
-    """Return who this is to the question, for voter_key(); None for who cannot vote yet."""
+    """Return who this is to the question, for voter_key(); None for who cannot vote yet, or when voters are forgotten."""
+    if not question.voter_salt:
+        return None
     if question.voters == Voters.ACCOUNTS:
         user = request.user
         return f"account:{user.pk}" if user.is_authenticated else None
@@ -116,7 +119,10 @@ def forget_draft(response: HttpResponse, question: Question) -> None:
 
 
 def voter_key(question: Question, voter: str) -> str:
-    """Return the voter's key on this question: 32 hexadecimal digits."""
+    """Return the voter's key on this question: 32 hexadecimal digits. Raises NotOpen if its salt has been erased."""
+    if not question.voter_salt:
+        # A voter would have the same key on another question.
+        raise NotOpen("Your vote was not counted: this poll has forgotten its voters.")
     key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
     return hmac.digest(key, voter.encode(), "sha256").hex()[:32]
 
@@ -124,8 +130,11 @@ def voter_key(question: Question, voter: str) -> str:
 def voter_with_code(question: Question, typed: str) -> str:
     """Return the voter who has this code. Raises NotInvited if it is none of the question's, or void."""
     voter = f"code:{read_code(typed)}"
-    key = voter_key(question, voter)
-    invitation = Invitation.objects.filter(question=question, voter=key).first()
+    # The codes of a poll that has forgotten its voters are gone.
+    invitation = None
+    if question.voter_salt:
+        own = question.invitation_set.filter(voter=voter_key(question, voter))
+        invitation = own.first()
     if not invitation:
         raise NotInvited(
             "That is not a code of this poll. Check each character, and whether it was given for another poll."

@@ -11,10 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
+from races import sound
 from test_ballots_csv import ask_for, voted
 
 from polls import erasure, models
-from polls.models import Ballot, Choice, Mark, Question, Voters
+from polls.models import Ballot, Choice, Mark, NotOpen, Question, Voters
 from polls.voters import make_codes, voter_key, what_is_kept
 
 # What is for good cannot be part of a transaction.
@@ -142,9 +143,66 @@ def test_nobody_can_be_tied_to_a_ballot_any_more(client, ask):
     closed(question, days=10)
     purge("--forget-voters", "9", "--yes")
     question.refresh_from_db()
-    assert voter_key(question, f"code:{code}") != key
+    with pytest.raises(NotOpen):
+        voter_key(question, f"code:{code}")
     assert not question.invitation_set.exists()
     assert Ballot.objects.get().voter != key
+
+
+def test_a_poll_without_votes_is_left_alone_and_can_be_opened_again(client, ask):
+    question = ask("Lunch?", "Soup")
+    question.voters = Voters.CODES
+    question.save()
+    ((_, code),) = make_codes(question, 1)
+    closed(question, days=10)
+    assert "No poll has been closed for so long." in purge(
+        "--forget-voters", "9", "--yes"
+    )
+    Question.objects.update(closes_at=None)
+    client.get(f"/polls/{question.pk}/code/{code}/")
+    page = client.get(f"/polls/{question.pk}/").text
+    assert "This poll keeps your choice, the time" in page
+    client.post(f"/polls/{question.pk}/vote/", {"choice": question.choice_set.get().pk})
+    assert sound(question) == 1
+
+
+def test_a_poll_whose_only_vote_was_withdrawn_is_forgotten(colours):
+    voted(colours, "1").withdraw(f"{0:032}")
+    closed(colours, days=10)
+    purge("--forget-voters", "9", "--yes")
+    assert Question.objects.get().voter_salt == ""
+
+
+@pytest.mark.parametrize("voters", Voters.values)
+def test_a_poll_that_has_forgotten_its_voters_shows_its_pages(client, old, voters):
+    client.get(f"/polls/{old.pk}/")
+    Question.objects.update(voters=voters, results="voted")
+    purge("--forget-voters", "9", "--yes")
+    for name in ("", "results/", "results.json", "code/", "code/0000-0000-0000/"):
+        page = client.get(f"/polls/{old.pk}/{name}", follow=True)
+        assert page.status_code == 200, name
+
+
+def test_nobody_votes_without_a_salt(client, colours):
+    """Opened by whoever writes to the database: a voter would have the same key on two polls."""
+    voter = {"choice": colours.choice_set.first().pk}
+    Question.objects.update(voter_salt="")
+    page = client.post(f"/polls/{colours.pk}/vote/", voter)
+    assert "this poll has forgotten its voters" in page.text
+    with pytest.raises(NotOpen):
+        Question.objects.get().cast("a" * 32, [voter["choice"]])
+    with pytest.raises(NotOpen):
+        voter_key(Question.objects.get(), "account:1")
+    assert sound(colours) == 0
+
+
+def test_a_poll_is_saved_with_a_salt_until_it_has_forgotten_its_voters(old, ask):
+    new = ask("Which number?", "One")
+    Question.objects.update(voter_salt="")
+    for question in Question.objects.all():
+        question.save(update_fields=["closes_at"])
+    assert Question.objects.get(pk=new.pk).voter_salt
+    assert not Question.objects.get(pk=old.pk).voter_salt
 
 
 def files() -> bytes:
