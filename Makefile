@@ -2,7 +2,7 @@
 BIN = .venv/bin
 
 run: .venv/run
-	$(BIN)/gunicorn polls.wsgi
+	$(BIN)/gunicorn polls.asgi -k uvicorn.workers.UvicornWorker
 
 test: .venv/test
 	$(BIN)/black --check .

@@ -5,6 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -35,7 +36,8 @@ bind = (
 # Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
 workers = number("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1, 999)
 
-# WSGI unless asked for: -k uvicorn.workers.UvicornWorker with polls.asgi for live pages.
+# WSGI unless asked for: without a proxy, and for live pages, polls.asgi and an ASGI worker.
+ASGI_WORKER = "uvicorn.workers.UvicornWorker"
 worker_class = os.environ.get("WORKER_CLASS") or "sync"
 WSGI = {"sync", "gthread"}
 
@@ -50,6 +52,17 @@ access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
 control_socket_disable = True
 
 
+def defer_accept(server: Arbiter) -> None:
+    """Let the kernel keep a connection until its first bytes are there.
+
+    Browsers open some that they may never use, and a sync worker that got one
+    would wait for it and serve nobody else.
+    """
+    for listener in server.LISTENERS:
+        if listener.sock.family != socket.AF_UNIX and sys.platform == "linux":
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
+
+
 def when_ready(server: Arbiter) -> None:
     """Prepare the site, or refuse to start: once, with the port in hand, and before there are workers."""
     if (
@@ -57,13 +70,21 @@ def when_ready(server: Arbiter) -> None:
         and server.cfg.worker_class_str in WSGI
     ):
         sys.exit(
-            "polls.asgi needs an ASGI worker. Add -k uvicorn.workers.UvicornWorker, or serve polls.wsgi."
+            f"polls.asgi needs an ASGI worker. Add -k {ASGI_WORKER}, or serve polls.wsgi."
         )
     # In a process of its own: what the master imports, no reload would renew.
     status = subprocess.run([sys.executable, "-c", "import polls.wsgi"]).returncode
     if status:
         sys.exit(status)
     os.environ["POLLS_PREPARED"] = "1"
+    defer_accept(server)
+    if server.cfg.worker_class_str in WSGI:
+        server.log.info(
+            "The %s worker is right behind a proxy that buffers, such as nginx. Without one, slow visitors hold up "
+            "all others: run gunicorn polls.asgi -k %s",
+            server.cfg.worker_class_str,
+            ASGI_WORKER,
+        )
     address = os.environ.get("SITE_URL") or f"http://localhost:{port}"
     server.log.info("Open %s in a browser", address)
 
