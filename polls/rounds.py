@@ -36,6 +36,10 @@ UNION ALL SELECT * FROM (
 ) AS ranking"""
 
 
+def _version(moves: Moves) -> int:
+    return sum(number for _, number in moves)
+
+
 class Count(NamedTuple):
     moves: Moves
     rounds: list[Round]
@@ -45,7 +49,7 @@ class Count(NamedTuple):
 
     @property
     def version(self) -> int:
-        return sum(moves for _, moves in self.moves)
+        return _version(self.moves)
 
 
 _kept: dict[int, Count] = {}
@@ -64,7 +68,7 @@ def latest(question: int, moves: Moves) -> Count:
     if known and known.moves == moves:
         return known
     if not (known and known.is_big):
-        known = _count_few(question, known)
+        known = _count_few(question, moves)
     if known.is_big:
         _background.ask(question, functools.partial(_count_many, question))
     return known
@@ -74,15 +78,16 @@ def exact(question: int) -> Count:
     return _count(*_read(question, ALL))
 
 
-def _count_few(question: int, known: Count | None) -> Count:
+def _count_few(question: int, moves: Moves) -> Count:
     with _counting:
-        newest = _kept.get(question)
-        if newest and newest is not known:
-            # Made while this thread waited for it.
-            return newest
-        moves, rankings = _read(question, FEW + 1)
+        known = _kept.get(question)
+        # Made while this thread waited. Stale read: it may have begun before the vote that is asked for.
+        is_new = known and (known.moves == moves or known.version > _version(moves))
+        if known and (known.is_big or is_new):
+            return known
+        read, rankings = _read(question, FEW + 1)
         if len(rankings) <= FEW:
-            count = _count(moves, rankings)
+            count = _count(read, rankings)
         elif known:
             count = known._replace(is_big=True)
         else:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import permutations
 
 import pytest
@@ -114,6 +115,21 @@ def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follo
     gate.set()
     until(lambda: tally(client, cups)["rounds_version"] == now["version"])
     assert tally(client, cups)["rounds"][0]["votes"] == [6, 0, 0, 1]
+
+
+def test_a_count_that_began_before_a_vote_is_no_answer_to_its_voter(cups, monkeypatch):
+    """Race: it is finished while the voter's own page waits to count."""
+    monkeypatch.setattr(rounds, "FEW", 1000)
+    before = rounds.exact(cups.pk)
+    vote(cups, "me")
+
+    @contextmanager
+    def wait():
+        rounds._kept[cups.pk] = before
+        yield
+
+    monkeypatch.setattr(rounds, "_counting", wait())
+    assert cups.tally()["rounds"][0]["votes"] == [6, 0, 0, 1]
 
 
 def test_however_many_ask_one_thread_counts_once(client, cups, gate):
