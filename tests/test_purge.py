@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -60,6 +61,16 @@ def test_it_does_nothing_without_yes(old):
 def test_it_says_that_there_is_nothing_to_do_and_why(old):
     assert purge("--yes").startswith("There is nothing to do: neither")
     assert Question.objects.get().voter_salt
+
+
+def test_it_clears_sessions_that_have_ended(db):
+    now, hour = timezone.now(), datetime.timedelta(hours=1)
+    for key, ends in (("ended", now - hour), ("lasts", now + hour)):
+        Session.objects.create(session_key=key, expire_date=ends)
+    purge()
+    assert Session.objects.count() == 2
+    purge("--yes")
+    assert Session.objects.get().session_key == "lasts"
 
 
 def test_it_leaves_open_and_younger_polls_alone(old, ask):

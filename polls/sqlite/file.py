@@ -101,9 +101,13 @@ class DatabaseFile:
 
     def note_made(self) -> None:
         """Note that this database has been made, and which file it is."""
+        number = f"{os.stat(self.path).st_ino}\n"
+        if self.made.exists() and self.made.read_text() == number:
+            # A site whose disk is full can be started again, and shows its results.
+            return
         descriptor = os.open(self.made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(f"{os.stat(self.path).st_ino}\n")
+            file.write(number)
 
     def _require_what_was_made(self) -> None:
         """Raise FileLost if there was a database, and what a new process finds is nothing, or is half of it."""

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -52,6 +53,9 @@ class Command(BaseCommand):
         days = forget_voters, delete_ballots, delete_polls
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
+        if yes:
+            # Django leaves those that have ended in the table.
+            call_command("clearsessions")
         unfinished = yes and erasure.is_due()
         if days == (None, None, None) and not unfinished:
             self.stdout.write(NOTHING)
