@@ -2,12 +2,14 @@
 
 import contextlib
 import datetime
+import importlib
 import io
 import threading
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -214,6 +216,16 @@ def test_a_poll_is_saved_with_a_salt_until_it_has_forgotten_its_voters(old, ask)
         question.save(update_fields=["closes_at"])
     assert Question.objects.get(pk=new.pk).voter_salt
     assert not Question.objects.get(pk=old.pk).voter_salt
+
+
+def test_the_upgrade_makes_salts_where_nobody_has_voted(old, ask):
+    """What an earlier purge erased too much."""
+    new = ask("Which number?", "One")
+    Question.objects.update(voter_salt="")
+    upgrade = importlib.import_module("polls.migrations.0009_salt_without_votes")
+    upgrade.make_salts(apps, None)
+    salts = dict(Question.objects.values_list("pk", "voter_salt"))
+    assert (salts[old.pk], len(salts[new.pk])) == ("", 32)
 
 
 def files() -> bytes:
