@@ -271,7 +271,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "polls.memory.remember",
     "polls.middleware.utf8_only",
-    "polls.middleware.whole_body",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "polls.middleware.content_security_policy",
@@ -281,6 +280,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Last, so that what it refuses has the headers of every other answer; views and CSRF read the body after it.
+    "polls.middleware.whole_body",
 ]
 ROOT_URLCONF = "polls.urls"
 WSGI_APPLICATION = "polls.wsgi.application"
