@@ -243,6 +243,40 @@ def test_votes_go_on_where_a_log_of_full_size_has_no_room(folder):
     assert counts == [statuses.count(302)] * 2
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB, which a log of SQLite's usual size would fill alone."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
+    if subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("only root can mount a disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_small_disk_is_used_to_its_end_and_is_well_with_room(small_disk):
+    (small_disk / "other").write_bytes(bytes(1024 * 1024))
+    out = run_site(
+        small_disk / "data",
+        f"""
+        statuses = []
+        while statuses.count(503) < 5 and len(statuses) < 2000:
+            statuses.append(vote())
+        statuses += [client.get("/healthz").status_code, client.get("/polls/").status_code]
+        os.unlink({str(small_disk / "other")!r})
+        again = [vote() for n in range(50)] + [client.get("/healthz").status_code]
+        print(json.dumps([statuses, again, counts()]))
+        """,
+    )
+    statuses, again, counts = json.loads(out)
+    # With a long log it was 49, and no more however much room there was.
+    assert statuses.count(302) > 500
+    assert statuses[-2:] == [503, 200]
+    assert again == [302] * 50 + [200]
+    assert counts == [statuses.count(302) + 50] * 2
+
+
 def test_what_the_system_refuses_is_503(folder):
     out = run_site(
         folder,

@@ -12,8 +12,12 @@ from django.utils.functional import cached_property
 
 from .file import Connection, DatabaseFile, file_at
 
-# With less room than this on the disk, the health check tries whether a write succeeds.
+# With less room than this on the disk, the log is kept short, and the health check tries whether a write succeeds.
 LITTLE_ROOM = 16 * 1024 * 1024
+
+# SQLite lets the log grow to 1,000 pages before it moves them into the database. On a small disk that leaves the database
+# no room to take them.
+SHORT_LOG = ("PRAGMA wal_autocheckpoint = 100", "PRAGMA journal_size_limit = 409600")
 
 CANNOT_WRITE = {
     sqlite3.SQLITE_FULL,
@@ -61,6 +65,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # SQLite opens the log with the first reading.
             connection.execute("PRAGMA schema_version").fetchone()
             self.file.keep(connection)
+        if self._has_little_room():
+            self._keep_log_short(connection)
         return connection
 
     def _close(self) -> None:
@@ -88,12 +94,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.file.cannot_write = False
 
     def _make_room(self) -> None:
-        """Move what is in the log into the database, so that the log is written from its beginning again.
-
-        SQLite does so when the log has 1,000 pages; on a small disk there is never room for so many.
-        """
+        """Move what is in the log into the database, so that the log is written from its beginning again."""
         with self.wrap_database_errors:
+            self._keep_log_short(self.connection)
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def _keep_log_short(self, connection: sqlite3.Connection) -> None:
+        for statement in SHORT_LOG:
+            connection.execute(statement).fetchone()
+
+    def _has_little_room(self) -> bool:
+        room = os.statvfs(os.path.dirname(self.file.path))
+        return room.f_bavail * room.f_frsize < LITTLE_ROOM
 
     def check_health(self) -> None:
         """Raise the error that a voter would meet. A write is tried only where one is likely to fail."""
@@ -101,8 +113,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor.execute("PRAGMA schema_version").fetchall()
             if not self.file:
                 return
-            room = os.statvfs(os.path.dirname(self.file.path))
-            if self.file.cannot_write or room.f_bavail * room.f_frsize < LITTLE_ROOM:
+            if self.file.cannot_write or self._has_little_room():
                 self._write_something(cursor)
 
     def _write_something(self, cursor: base.SQLiteCursorWrapper) -> None:
