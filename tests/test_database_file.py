@@ -261,7 +261,7 @@ def test_a_small_disk_is_used_to_its_end_and_is_well_with_room(small_disk):
         small_disk / "data",
         f"""
         statuses = []
-        while statuses.count(503) < 5 and len(statuses) < 2000:
+        while statuses[-20:] != [503] * 20 and len(statuses) < 3000:
             statuses.append(vote())
         statuses += [client.get("/healthz").status_code, client.get("/polls/").status_code]
         os.unlink({str(small_disk / "other")!r})
