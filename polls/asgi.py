@@ -8,7 +8,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 django.setup(set_prefix=False)
 
-from . import first_run  # noqa: E402  Django must be set up before the models load.
+from . import descriptors, first_run  # noqa: E402  Django must be set up first.
 from .handler import Handler  # noqa: E402  It reads the settings.
 
 # A thread that writes a ballot gives the interpreter away with each statement, and would wait up to 5 ms to have
@@ -16,3 +16,4 @@ from .handler import Handler  # noqa: E402  It reads the settings.
 sys.setswitchinterval(0.0005)
 first_run.prepare()
 application = Handler()
+descriptors.prepare(application)

@@ -32,7 +32,7 @@ from django.core import signals
 from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
@@ -117,11 +117,17 @@ class Handler(ASGIHandler):
         else:
             response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):
-            await self._begin(response, send)
-            serve = response.serve
-            # A stream may stay for hours: what was only needed to begin it goes now.
-            del response, body
-            await serve(receive, send)
+            if not response.enter():
+                await self._send(_no_stream(), send)
+                return
+            serve, leave = response.serve, response.leave
+            try:
+                await self._begin(response, send)
+                # A stream may stay for hours: what was only needed to begin it goes now.
+                del response, body
+                await serve(receive, send)
+            finally:
+                leave()
         elif response.closed:
             await self._send(response, send)
         else:
@@ -353,6 +359,13 @@ def _view(path: str) -> Callable[..., object] | None:
         return resolve(path).func
     except Resolver404:
         return None
+
+
+def _no_stream() -> HttpResponse:
+    """Say that nothing is streamed, and close the connection; the page asks for results.json instead."""
+    response = HttpResponse(status=204, headers={"Connection": "close"})
+    response.close()
+    return response
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -24,6 +24,7 @@ from django.db import Error as DatabaseUnavailable
 from django.db import connection
 from django.http import StreamingHttpResponse
 
+from .descriptors import leave_room
 from .models import Question, Role, Tally, rounds_are_behind, shows_results
 from .voters import Right, lost_rights
 
@@ -283,6 +284,16 @@ class Hub:
         self._thread = ThreadPoolExecutor(1, "polls-live")
         self._stopping = False
         self._database_away = False
+        self._open = 0
+
+    def enter(self) -> bool:
+        """Take a place among the open streams, each of which has a connection; False if there is room for no more."""
+        has_room = leave_room(self._open)
+        self._open += has_room
+        return has_room
+
+    def leave(self) -> None:
+        self._open -= 1
 
     async def watch(
         self, question: int, right: Right, known: int, receive: Receive, send: Send
@@ -457,4 +468,5 @@ class EventStream(StreamingHttpResponse):
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
+        self.enter, self.leave = hub.enter, hub.leave
         self.serve = functools.partial(hub.watch, question, right, known)

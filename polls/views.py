@@ -538,4 +538,6 @@ def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
 def healthz(request: HttpRequest) -> HttpResponse:
     # A database that is away, lost or full answers 503 as on every other page.
     connection.check_health()
+    # So that a worker whose pages are broken does not pass for sound.
+    error_page(request, 404)
     return HttpResponse("ok\n", content_type="text/plain")

@@ -16,9 +16,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 wsgi_application = get_wsgi_application()
 
-from . import first_run  # noqa: E402  Django must be set up before the models load.
+from . import descriptors, first_run  # noqa: E402  Django must be set up first.
 
 first_run.prepare()
+descriptors.prepare(wsgi_application)
 
 
 def give_length(environ: dict[str, Any]) -> None:

@@ -187,7 +187,7 @@ class Site:
         words = shlex.split(self.command)
         # What an earlier start has written is not about this one.
         self.log_begins = self.log.stat().st_size if self.log.exists() else 0
-        if words[0] == "uvicorn":
+        if "uvicorn" in words:
             words += ["--port", str(self.port)]
         if self.terminal:
             # util-linux's script gives it a terminal, and the signals.

@@ -1,0 +1,81 @@
+"""File descriptors, of which each connection takes one: what a flood of them must leave to the others.
+
+A worker that has none left can open no file, no database and no connection. So
+files that are read once are read before it serves, and live streams, which stay
+for hours, get three of four descriptors.
+"""
+
+import logging
+import resource
+import time
+from io import BytesIO
+from pathlib import Path
+
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIRequest
+from django.template import engines
+
+logger = logging.getLogger("polls.descriptors")
+
+# Where the hard limit is none at all (macOS), as many as any system gives.
+ENOUGH = 10240
+# Seconds between two lines in the log, however many streams are refused.
+QUIET = 60
+_said_at = -float(QUIET)
+
+
+def prepare(handler: BaseHandler) -> None:
+    """Make a worker ready for a flood, before it serves."""
+    _raise_limit()
+    _load_templates()
+    _answer_a_page(handler)
+
+
+def _raise_limit() -> None:
+    """Take all the descriptors that the operator allows: the soft limit is mostly 1,024, for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = ENOUGH if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _load_templates() -> None:
+    """Read all templates, and the libraries that they load.
+
+    Django looks for the libraries once, and takes a folder that it cannot open
+    for an empty one: every page would be broken for good.
+    """
+    for engine in engines.all():
+        for folder in map(Path, engine.template_dirs):
+            for path in folder.rglob("*.*"):
+                engine.get_template(str(path.relative_to(folder)))
+
+
+def _answer_a_page(handler: BaseHandler) -> None:
+    """Ask for a page that there is not, without a database: it imports all views, and what Python needs for a first page."""
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/nowhere",
+        "HTTP_HOST": "localhost",
+        "wsgi.url_scheme": "https",
+        "wsgi.input": BytesIO(),
+    }
+    handler.get_response(WSGIRequest(environ)).close()
+
+
+def leave_room(streams: int) -> bool:
+    """Tell whether this worker may hold another stream beside so many; say so in the log if not."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or streams < soft * 3 // 4:
+        return True
+    global _said_at
+    now = time.monotonic()
+    if now - _said_at >= QUIET:
+        _said_at = now
+        logger.warning(
+            "%d live streams are open in this worker, as many as its limit of file descriptors leaves room for. "
+            "Further pages ask for results every few seconds. Raise the limit: LimitNOFILE in the systemd unit, "
+            "or ulimit -n.",
+            streams,
+        )
+    return False
