@@ -49,6 +49,12 @@ def site(request, start):
     return start(request.param, WEB_CONCURRENCY="3").ready()
 
 
+def test_crowds_come_one_after_the_other(request):
+    """A pytest-xdist that does not know this pytest leaves the groups out, and says nothing."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@crowds")
+
+
 def test_1600_voters_make_1600_ballots(site):
     question = site.ask()
     assert outcomes(begin(site, question, 16, 100)) == {"302": 1600}
