@@ -1,6 +1,7 @@
 import datetime
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from polls.models import Choice, Question
 Ask = Callable[..., Question]
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
@@ -20,6 +23,9 @@ def pytest_collection_modifyitems(
 
     What has nothing to do with the kind of database, or takes a browser, runs on SQLite alone.
     """
+    for item in items:
+        if "share" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(_server(item)))
     on_server = "DATABASE_URL" in os.environ
     others = ["sqlite", "once"] if on_server else ["postgresql"]
     left_out = [item for item in items if any(map(item.get_closest_marker, others))]
@@ -68,16 +74,37 @@ def colours(ask: Ask) -> Question:
     return ask("Which colour?", "Red", "Blue")
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Start servers as a user would, each on a database of its own; they end with the test."""
+def _server(item: pytest.Item) -> str:
+    """Name the server that tests share: one worker starts it, and runs them all."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return f"{item.module.__name__} {params.get('site', '')}"
+
+
+@contextmanager
+def _starting(folder: Path) -> Iterator[Callable[..., Site]]:
     sites = []
 
     def start(command: str, terminal: bool = False, **environment: str) -> Site:
-        folder = tmp_path / f"site{len(sites)}"
-        sites.append(Site(command, folder, environment, terminal=terminal))
+        own = folder / f"site{len(sites)}"
+        sites.append(Site(command, own, environment, terminal=terminal))
         return sites[-1]
 
-    yield start
-    for site in sites:
-        site.stop()
+    try:
+        yield start
+    finally:
+        for site in sites:
+            site.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start servers as a user would, each on a database of its own; they end with the test."""
+    with _starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """Start servers that end with the module. Each test asks its own question, and leaves it running."""
+    with _starting(tmp_path_factory.mktemp("shared")) as start:
+        yield start

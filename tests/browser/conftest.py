@@ -32,9 +32,12 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(params=["gunicorn polls.wsgi", "uvicorn polls.asgi:application"])
-def site(request: pytest.FixtureRequest, start: Callable[..., Site]) -> Site:
-    return start(request.param).ready()
+SERVERS = ["gunicorn polls.wsgi", "uvicorn polls.asgi:application"]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request: pytest.FixtureRequest, share: Callable[..., Site]) -> Site:
+    return share(request.param).ready()
 
 
 @pytest.fixture(params=[True, False], ids=["javascript", "no javascript"])

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.once
 DRINKS = ["Tea", "Coffee", "Water"]
 
 
-@pytest.fixture
-def site(start):
-    return start("gunicorn polls.wsgi").ready()
+@pytest.fixture(scope="module")
+def site(share):
+    return share("gunicorn polls.wsgi").ready()
 
 
 @pytest.fixture
@@ -34,9 +34,10 @@ def reader(chromium, site):
     yield from open_page(chromium, site, java_script_enabled=False)
 
 
-def open_ranking(page: Page, site: Site, **promises: object) -> None:
+def open_ranking(page: Page, site: Site, **promises: object) -> int:
     question = site.ask("What to drink?", *DRINKS, kind="ranked", **promises)
     page.goto(f"/polls/{question}/")
+    return question
 
 
 def vote(page: Page) -> None:
@@ -44,37 +45,38 @@ def vote(page: Page) -> None:
     page.wait_for_url("**/results/")
 
 
-def counted(site: Site) -> list[str]:
+def counted(site: Site, question: int) -> list[str]:
     """Return the marks of the one ballot, from the database."""
     marks = (
         "SELECT choice_text FROM polls_mark"
-        " JOIN polls_choice ON polls_choice.id = choice_id ORDER BY rank"
+        " JOIN polls_choice ON polls_choice.id = choice_id"
+        " WHERE question_id = %s ORDER BY rank"
     )
     with site.database() as run:
-        return [text for (text,) in run(marks)]
+        return [text for (text,) in run(marks, question)]
 
 
 def test_it_works(tapper, site):
-    open_ranking(tapper, site)
+    question = open_ranking(tapper, site)
     for text in ("Water", "Tea", "Coffee"):
         tapper.get_by_role("button", name=text).tap()
     tapper.get_by_role("button", name="Coffee: move up").tap()
     tapper.get_by_role("button", name="Water: remove").tap()
     vote(tapper)
-    assert counted(site) == ["Coffee", "Tea"]
+    assert counted(site, question) == ["Coffee", "Tea"]
 
 
 def test_it_works_without_javascript(reader, site):
-    open_ranking(reader, site)
+    question = open_ranking(reader, site)
     reader.get_by_label("Rank 1 (best)").select_option("Water")
     reader.get_by_label("Rank 2").select_option("Tea")
     vote(reader)
-    assert counted(site) == ["Water", "Tea"]
+    assert counted(site, question) == ["Water", "Tea"]
 
 
 def test_the_keyboard_is_enough(typist, site):
     """The focus stays where the next step is, though every row is made anew."""
-    open_ranking(typist, site)
+    question = open_ranking(typist, site)
     typist.get_by_role("button", name="Tea").focus()
     typist.keyboard.press("Enter")
     expect(typist.get_by_role("button", name="Coffee")).to_be_focused()
@@ -89,7 +91,7 @@ def test_the_keyboard_is_enough(typist, site):
     typist.keyboard.press("Enter")
     expect(typist.get_by_role("button", name="Coffee: remove")).to_be_focused()
     vote(typist)
-    assert counted(site) == ["Water", "Coffee"]
+    assert counted(site, question) == ["Water", "Coffee"]
 
 
 def test_a_screen_reader_is_told(typist, site):
@@ -124,14 +126,14 @@ def test_it_shows_the_order_to_whoever_comes_back(typist, site):
 
 
 def test_a_mistake_keeps_what_was_sent(reader, site):
-    open_ranking(reader, site)
+    question = open_ranking(reader, site)
     reader.get_by_label("Rank 1 (best)").select_option("Tea")
     reader.get_by_label("Rank 3").select_option("Water")
     reader.get_by_role("button", name="Vote").click()
     expect(reader.get_by_role("alert")).to_contain_text("Rank 2 is empty.")
     chosen = reader.locator("option:checked")
     expect(chosen).to_have_text(["Tea", "–", "Water"])
-    assert counted(site) == []
+    assert counted(site, question) == []
 
 
 def test_too_few_are_refused_and_kept(typist, site):
@@ -186,7 +188,7 @@ def test_one_choice_is_enough(typist, site):
     expect(typist.get_by_text("All are ranked.", exact=True)).to_be_visible()
     expect(typist.get_by_role("button", name="Tea: remove")).to_be_focused()
     vote(typist)
-    assert counted(site) == ["Tea"]
+    assert counted(site, question) == ["Tea"]
 
 
 def test_many_rounds_scroll_in_a_box_of_their_own(tapper, site):

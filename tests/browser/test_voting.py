@@ -1,5 +1,7 @@
 """A person votes, in Chromium, with JavaScript and without."""
 
+import secrets
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -13,9 +15,12 @@ def vote(page: Page, question: int, choice: str) -> None:
 
 
 def test_it_works(page, site):
-    question = site.ask()
+    text = f"Which colour {secrets.token_hex(4)}?"
+    question = site.ask(text)
+    # A page may come from memory for a second.
+    page.wait_for_timeout(1100)
     page.goto("/")
-    page.get_by_role("link", name="Which colour?").click()
+    page.get_by_role("link", name=text).click()
     page.get_by_label("Blue").check()
     page.get_by_role("button", name="Vote", exact=True).click()
     expect(page).to_have_url(f"{site.base}/polls/{question}/results/")
@@ -148,10 +153,7 @@ def log_in(page: Page, password: str = "a good password") -> None:
 
 def test_logging_in_keeps_the_choice(page, site):
     question = site.ask(voters="accounts")
-    site.shell(
-        "from django.contrib.auth.models import User\n"
-        "User.objects.create_user('ann', password='a good password')"
-    )
+    site.add_account("ann", "a good password")
     page.goto(f"/polls/{question}/")
     expect(page.get_by_text("You will be asked to log in")).to_be_visible()
     vote(page, question, "Blue")

@@ -19,9 +19,9 @@ SERVERS = [
 ]
 
 
-@pytest.fixture(params=SERVERS, ids=["asgi", "wsgi"])
-def site(request, start):
-    return start(request.param).ready()
+@pytest.fixture(scope="module", params=SERVERS, ids=["asgi", "wsgi"])
+def site(request, share):
+    return share(request.param).ready()
 
 
 @pytest.fixture
