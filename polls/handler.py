@@ -37,6 +37,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
 from . import ballot_box, memory, on_loop
+from .live import hang_up
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]
@@ -119,6 +120,7 @@ class Handler(ASGIHandler):
         if hasattr(response, "serve"):
             if not response.enter():
                 await self._send(_no_stream(), send)
+                hang_up(receive)
                 return
             serve, leave = response.serve, response.leave
             try:

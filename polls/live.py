@@ -460,6 +460,14 @@ class Hub:
 hub = Hub()
 
 
+def hang_up(receive: Receive) -> None:
+    """Close the connection of whoever was refused a stream: gunicorn's own worker heeds no Connection header."""
+    protocol = getattr(getattr(receive, "__self__", None), "protocol", None)
+    transport = getattr(protocol, "transport", None)
+    if transport:
+        transport.close()
+
+
 class EventStream(StreamingHttpResponse):
     """The answer of polls:live, whose body the hub sends: see Handler.handle()."""
 
