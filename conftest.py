@@ -1,5 +1,7 @@
 """For every suite in this repo, tests/ and polls/tests.py alike: they share one test database."""
 
+from collections.abc import Iterator
+
 import pytest
 
 
@@ -15,3 +17,14 @@ def django_db_modify_db_settings(
     if "sqlite" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")
         database.setdefault("TEST", {})["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hash passwords without the work that keeps thieves busy; real servers in the tests do it all."""
+    from django.conf import settings
+    from django.test import override_settings
+
+    quick = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS]):
+        yield

@@ -7,12 +7,6 @@ from django.test import Client
 from polls.models import Ballot, Mark, Question
 
 
-@pytest.fixture(autouse=True)
-def quick(settings) -> None:
-    """A hash that takes no second: nobody here is to be kept from guessing."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ann(db) -> User:
     return User.objects.create_user("ann", password="ann's own words")

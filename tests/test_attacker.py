@@ -229,9 +229,7 @@ def rows_columns(found: dict[object, dict[str, object]]) -> list[str]:
 
 
 @pytest.fixture
-def scene(settings, transactional_db: None) -> Scene:
-    # A hash that takes no second: nobody here is to be kept from guessing.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def scene(transactional_db: None) -> Scene:
     return Scene()
 
 

@@ -19,11 +19,6 @@ RIGHT = "ann's own words"
 PAGES = ["/accounts/login/", "/admin/login/"]
 
 
-@pytest.fixture(autouse=True)
-def quick(settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ann(db) -> User:
     return User.objects.create_user("ann", password=RIGHT, is_staff=True)
