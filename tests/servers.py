@@ -277,11 +277,10 @@ class Site:
         with self.database() as run:
             run(account, *columns.values())
 
-    def close(self) -> None:
-        """Close all questions."""
+    def close(self, question: int) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(" ")
         with self.database() as run:
-            run("UPDATE polls_question SET closes_at = %s", now)
+            run("UPDATE polls_question SET closes_at = %s WHERE id = %s", now, question)
 
     def counts(self, question: int) -> tuple[int, int]:
         """Return the sum of the totals and the number of ballots, from the database."""

@@ -20,10 +20,15 @@ KEPT = [
 ]
 
 
-@pytest.fixture(params=ASGI)
-def pair(request, start):
+@pytest.fixture(scope="module", params=ASGI)
+def sites(request, share):
     """The site under WSGI and under ASGI."""
-    sites = [start("gunicorn polls.wsgi").ready(), start(request.param).ready()]
+    return [share("gunicorn polls.wsgi").ready(), share(request.param).ready()]
+
+
+@pytest.fixture
+def pair(sites):
+    """Both, with a new question."""
     for site in sites:
         site.question = site.ask()
     return sites

@@ -114,14 +114,18 @@ def seen(viewer: Voter, outlet: str, question: int, receipt: str) -> str:
     return "hidden" if status == 200 else str(status)
 
 
-@pytest.fixture
-def site(start):
-    return start("uvicorn polls.asgi:application").ready()
+@pytest.fixture(scope="module")
+def site(share):
+    return share("uvicorn polls.asgi:application").ready()
 
 
-def test_it_works(site):
+@pytest.fixture(scope="module")
+def questions(site):
     made = [line.split() for line in site.shell(MAKE).splitlines()]
-    questions = {(policy, state): int(pk) for policy, state, pk in made}
+    return {(policy, state): int(pk) for policy, state, pk in made}
+
+
+def test_it_works(site, questions):
     viewers = {
         "stranger": Voter(site.base),
         "voter": Voter(site.base),
@@ -178,8 +182,7 @@ def change(site, question: int, *sets: str) -> None:
 
 
 @pytest.fixture
-def organised(site):
-    site.shell(MAKE)
+def organised(site, questions):
     return site
 
 

@@ -78,11 +78,6 @@ def check_site(site: Site) -> None:
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_it_takes_votes(start, command):
-    check_site(start(command).ready())
-
-
 @pytest.mark.once
 @pytest.mark.parametrize("command", WITHOUT_CONFIGURATION)
 def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):
@@ -116,9 +111,10 @@ def test_it_finishes_a_vote_that_is_in_flight_when_told_to_stop(start, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_loses_nothing_when_told_to_stop_under_load(start, command):
-    """Every vote that was accepted is counted, and the end comes soon."""
+def test_it_takes_votes_and_loses_none_when_told_to_stop(start, command):
+    """Under load: every vote that was accepted is counted, and the end comes soon."""
     site = start(command, WEB_CONCURRENCY="2").ready()
+    check_site(site)
     question = site.ask()
     broken, accepted = [], []
 

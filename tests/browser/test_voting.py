@@ -65,7 +65,7 @@ def test_a_poll_that_closes_meanwhile_says_so(page, site):
     question = site.ask()
     page.goto(f"/polls/{question}/")
     page.get_by_label("Red").check()
-    site.close()
+    site.close(question)
     page.get_by_role("button").click()
     expect(page.get_by_role("alert")).to_contain_text("This poll closed at")
     expect(page.get_by_role("alert")).to_contain_text("Your vote was not counted.")

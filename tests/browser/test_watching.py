@@ -77,7 +77,7 @@ def test_a_poll_that_closes_under_its_viewers_says_so(watcher, site):
     question = site.ask()
     watcher.goto(f"/polls/{question}/results/")
     expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
-    site.close()
+    site.close(question)
     expect(watcher.get_by_text("Closed")).to_be_visible(timeout=8000)
     expect(watcher.get_by_role("link", name="Vote")).to_have_count(0)
 
@@ -88,7 +88,7 @@ def test_a_poll_that_closes_a_second_time_in_one_tab_says_so_again(watcher, site
     watcher.goto(f"/polls/{question}/results/")
     for _ in range(2):
         expect(watcher.get_by_text("live", exact=True)).to_be_visible(timeout=5000)
-        site.close()
+        site.close(question)
         # The page itself is renewed: numbers alone would leave the button.
         expect(watcher.get_by_role("link", name="Vote")).to_have_count(0, timeout=8000)
         with site.database() as run:
