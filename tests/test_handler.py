@@ -6,6 +6,8 @@ import socket
 import pytest
 from servers import Voter
 
+pytestmark = pytest.mark.once
+
 ASGI = [
     "uvicorn polls.asgi:application",
     "gunicorn polls.asgi -k asgi",

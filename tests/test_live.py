@@ -59,6 +59,7 @@ def test_an_event_is_results_json_with_the_version_as_its_id(site):
     assert stream.fields("id") == [str(stream.tallies[0]["version"])] == ["1"]
 
 
+@pytest.mark.once
 def test_under_wsgi_it_says_that_there_is_none(start):
     site = start("gunicorn polls.wsgi").ready()
     answer = Voter(site.base).get(f"/polls/{site.ask()}/live/")
@@ -135,6 +136,7 @@ def test_a_poll_that_is_deleted_ends(site):
     assert stream.ended
 
 
+@pytest.mark.once
 @pytest.mark.xdist_group("crowds")
 @pytest.mark.parametrize("command", ASGI)
 def test_a_server_told_to_stop_ends_1000_streams_at_once(start, command):
@@ -151,6 +153,7 @@ def test_a_server_told_to_stop_ends_1000_streams_at_once(start, command):
     assert "Traceback" not in site.output()
 
 
+@pytest.mark.once
 def test_a_reload_sends_viewers_to_the_next_worker(start):
     site = start("gunicorn polls.asgi -k uvicorn.workers.UvicornWorker").ready()
     question = site.ask()
@@ -162,6 +165,7 @@ def test_a_reload_sends_viewers_to_the_next_worker(start):
     Stream(site.base, question, last_event_id="0").wait_for('"ballots": 1')
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("worker", ["uvicorn.workers.UvicornWorker", "asgi"])
 def test_max_requests_sends_viewers_to_the_next_worker(start, worker):
     command = f"gunicorn polls.asgi -k {worker} --max-requests 20"
@@ -248,6 +252,7 @@ def test_a_database_that_goes_and_comes_back_ends_no_stream(own_site):
     assert own_site.output().count("Live results wait for the database") == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("command", ASGI)
 def test_clients_that_never_read_hold_up_nobody(start, command):
     """Tallies of 100 kB fill what the sockets can hold: these clients take nothing, not even an end."""

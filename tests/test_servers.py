@@ -21,6 +21,17 @@ COMMANDS = [
     "uvicorn polls.asgi:application --lifespan off",
     "uvicorn polls.wsgi:application",
 ]
+# One of each kind of worker on PostgreSQL too; how the others load the site has nothing to do with the database.
+KINDS = {
+    "gunicorn polls.wsgi",
+    "gunicorn polls.wsgi -k gthread --threads 4",
+    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.asgi -k asgi",
+    "uvicorn polls.asgi:application",
+}
+ON_EACH_DATABASE = [
+    pytest.param(c, marks=[] if c in KINDS else pytest.mark.once) for c in COMMANDS
+]
 WITHOUT_CONFIGURATION = [c for c in COMMANDS if c.startswith("gunicorn polls")]
 
 
@@ -89,7 +100,7 @@ def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):
         site.stop()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ON_EACH_DATABASE)
 def test_it_finishes_a_vote_that_is_in_flight_when_told_to_stop(start, command):
     """The vote provably waits in the server: the test holds the lock that it needs."""
     site = start(command, WEB_CONCURRENCY="1").ready()
@@ -110,7 +121,7 @@ def test_it_finishes_a_vote_that_is_in_flight_when_told_to_stop(start, command):
     assert site.counts(question) == (1, 1)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ON_EACH_DATABASE)
 def test_it_takes_votes_and_loses_none_when_told_to_stop(start, command):
     """Under load: every vote that was accepted is counted, and the end comes soon."""
     site = start(command, WEB_CONCURRENCY="2").ready()
@@ -146,6 +157,7 @@ def test_it_takes_votes_and_loses_none_when_told_to_stop(start, command):
     assert len(accepted) <= votes <= len(accepted) + len(voters)
 
 
+@pytest.mark.once
 def test_no_control_socket_appears_at_home(start, tmp_path):
     site = start(
         "gunicorn polls.wsgi", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path)
@@ -155,6 +167,7 @@ def test_no_control_socket_appears_at_home(start, tmp_path):
     assert site.process.poll() is None
 
 
+@pytest.mark.once
 def test_it_binds_all_interfaces_with_the_agreed_number_of_workers(monkeypatch):
     import multiprocessing
     import runpy
@@ -166,6 +179,7 @@ def test_it_binds_all_interfaces_with_the_agreed_number_of_workers(monkeypatch):
     assert settings["workers"] == multiprocessing.cpu_count() * 2 - 1
 
 
+@pytest.mark.once
 def test_the_access_log_has_no_address(start):
     site = start("uvicorn polls.asgi:application").ready()
     Voter(site.base).get("/polls/")
