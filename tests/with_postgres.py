@@ -19,6 +19,9 @@ def main() -> int:
             os.path.join(folder, "data"), cleanup_mode="delete"
         )
         try:
+            # No test cuts the power: what a commit is to survive here is the end of a process.
+            server.psql("ALTER SYSTEM SET fsync = off")
+            server.psql("SELECT pg_reload_conf()")
             environment = os.environ | {"DATABASE_URL": server.get_uri()}
             return subprocess.run(sys.argv[1:], env=environment).returncode
         finally:
