@@ -80,7 +80,7 @@ def when_ready(server: Arbiter) -> None:
     defer_accept(server)
     if server.cfg.worker_class_str in WSGI:
         server.log.info(
-            "The %s worker is right behind a proxy that buffers, such as nginx. Without one, slow visitors hold up "
+            "The %s worker belongs behind a proxy that buffers, such as nginx. Without one, slow visitors hold up "
             "all others: run gunicorn polls.asgi -k %s",
             server.cfg.worker_class_str,
             ASGI_WORKER,

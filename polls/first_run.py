@@ -1,4 +1,4 @@
-"""What makes `gunicorn polls.wsgi` on an empty folder a working site.
+"""What makes the first start on an empty folder a working site, be it `make run` or any other server command.
 
 On SQLite the database is made and migrated, the first organiser gets an
 account, and there is a sample poll to try. On a server database nothing is

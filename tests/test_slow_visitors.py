@@ -45,7 +45,7 @@ def test_connections_that_only_open_hold_up_nobody_under_sync(start):
     site = start("gunicorn polls.wsgi", WEB_CONCURRENCY="1").ready()
     with held(site, *[OPEN] * 9):
         assert seconds_for_a_vote(site) < 10
-    said = "The sync worker is right behind a proxy that buffers, such as nginx."
+    said = "The sync worker belongs behind a proxy that buffers, such as nginx."
     assert site.output().count(said) == 1
 
 
