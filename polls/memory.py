@@ -33,7 +33,7 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import get_conditional_response
 
 # Seconds, from before the database was asked.
-KEPT = 1
+TTL = 1
 # When the memory is full, the oldest goes.
 MOST = 512
 LARGEST = 64 * 1024
@@ -67,7 +67,7 @@ def _keep(key: object, found: object, since: float) -> None:
         _memory.pop(key, None)
         if len(_memory) >= MOST:
             del _memory[next(iter(_memory))]
-        _memory[key] = since + KEPT, found
+        _memory[key] = since + TTL, found
 
 
 def forget() -> None:

@@ -97,6 +97,6 @@ def is_throttled(request: HttpRequest) -> bool:
     return any(seconds_to_wait(*limit) for limit in _code_limits(request))
 
 
-def count(request: HttpRequest) -> None:
+def count_wrong_code(request: HttpRequest) -> None:
     for limit in _code_limits(request):
         count_wrong(*limit)

@@ -254,7 +254,7 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
     except NotInvited as refusal:
         if throttle.is_throttled(request):
             return error_page(request, 429)
-        throttle.count(request)
+        throttle.count_wrong_code(request)
         return _ballot_page(request, question, str(refusal))
     held = read_voter(request, question)
     if request.method != "POST" and held != voter and not _needs_code(question, held):
@@ -389,7 +389,7 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
     if not ballot:
         if throttle.is_throttled(request):
             return error_page(request, 429)
-        throttle.count(request)
+        throttle.count_wrong_code(request)
     context = {"code": spell(read_code(code)), "ballot": ballot}
     return render(request, "polls/receipt.html", context, status=200 if ballot else 404)
 

@@ -32,7 +32,7 @@ TOKEN = "a" * 32
 @pytest.fixture
 def red(ask, keeping, monkeypatch) -> Choice:
     """A question that the worker has just read, as it is while people vote."""
-    monkeypatch.setattr(memory, "KEPT", 60)
+    monkeypatch.setattr(memory, "TTL", 60)
     question = ask("Which colour?", "Red", "Blue")
     assert memory.recent(question.pk, lambda: question).offered
     return question.choice_set.get(choice_text="Red")
