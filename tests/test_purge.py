@@ -55,13 +55,17 @@ def test_it_works(old):
 def test_it_does_nothing_without_yes(old):
     said = purge("--forget-voters", "9", "--delete-ballots", "9", "--delete-polls", "9")
     assert "ballots: 3: would delete the poll." in said
+    assert "All sessions from before these polls closed would be deleted" in said
     assert "Nothing has been done. Say --yes to do it." in said
     assert Question.objects.get().voter_salt == old.voter_salt
     assert Ballot.objects.count() == 3
 
 
 def test_it_says_that_there_is_nothing_to_do_and_why(old):
-    assert purge("--yes").startswith("There is nothing to do: neither")
+    assert purge().startswith("There is nothing to do: neither")
+    cleared, why, _ = purge("--yes").split("\n")
+    assert cleared == "Ended sessions were cleared."
+    assert why.startswith("There is nothing else to do: neither")
     assert Question.objects.get().voter_salt
 
 

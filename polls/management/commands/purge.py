@@ -14,8 +14,8 @@ from polls.models import Ballot, Invitation, Question
 from polls.public_count import fix_fingerprint
 from polls.recounting import wrong_ballots, wrong_totals
 
-NOTHING = (
-    "There is nothing to do: neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
+WHY_NOTHING = (
+    "neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
     "says after how many days something goes."
 )
 
@@ -23,6 +23,8 @@ NOTHING = (
 class Command(BaseCommand):
     help = (
         "Erase what ties voters to ballots, delete ballots and delete polls, so many days after the close. "
+        "Sessions that have ended are deleted too, and with what is forgotten go all sessions from before its close, "
+        "organisers' too. "
         "Without --yes it only says what it would do."
     )
 
@@ -56,23 +58,20 @@ class Command(BaseCommand):
         if yes:
             # Django leaves those that have ended in the table.
             call_command("clearsessions")
+            self.stdout.write("Ended sessions were cleared.")
         unfinished = yes and erasure.is_due()
         if days == (None, None, None) and not unfinished:
-            self.stdout.write(NOTHING)
+            self.stdout.write(f"There is nothing {'else ' * yes}to do: {WHY_NOTHING}")
             return
-        # What goes with its poll, or with its ballots, need not be looked at before.
-        polls = _closed(delete_polls)
-        ballots = _with_ballots(_closed(delete_ballots)).exclude(pk__in=polls)
-        voters = _with_voters(_closed(forget_voters)).exclude(
-            Q(pk__in=polls) | Q(pk__in=ballots)
-        )
+        groups = _due(*days)
         if not yes:
-            self._say(polls, ballots, voters)
-            return
-        groups = [list(questions) for questions in (polls, ballots, voters)]
-        if not any(groups) and not unfinished:
+            self._say(*groups)
+        elif any(groups) or unfinished:
+            self._purge_for_good(groups, unfinished)
+        else:
             self.stdout.write("No poll has been closed for so long.")
-            return
+
+    def _purge_for_good(self, groups: list[list[Question]], unfinished: bool) -> None:
         with erasure.for_good():
             refused = self._purge(*groups)
         if unfinished:
@@ -82,7 +81,7 @@ class Command(BaseCommand):
                 "Some questions were left as they are; the others are done."
             )
 
-    def _say(self, *groups: QuerySet[Question]) -> None:
+    def _say(self, *groups: list[Question]) -> None:
         """Say what would be done."""
         words = ("delete the poll", "delete the ballots", "forget the voters")
         for questions, word in zip(groups, words):
@@ -95,6 +94,9 @@ class Command(BaseCommand):
         if not any(groups):
             self.stdout.write("No poll has been closed for so long.")
         else:
+            self.stdout.write(
+                "All sessions from before these polls closed would be deleted, organisers' too."
+            )
             self.stdout.write("Nothing has been done. Say --yes to do it.")
 
     def _purge(
@@ -137,6 +139,19 @@ class Command(BaseCommand):
                 f"Question {question.pk} is left as it is, for its count does not add up. See manage.py recount."
             )
         return not found
+
+
+def _due(
+    forget_voters: int | None, delete_ballots: int | None, delete_polls: int | None
+) -> list[list[Question]]:
+    """Return whose poll is to be deleted, whose ballots, and whose voters are to be forgotten."""
+    # What goes with its poll, or with its ballots, need not be looked at before.
+    polls = _closed(delete_polls)
+    ballots = _with_ballots(_closed(delete_ballots)).exclude(pk__in=polls)
+    voters = _with_voters(_closed(forget_voters)).exclude(
+        Q(pk__in=polls) | Q(pk__in=ballots)
+    )
+    return [list(questions) for questions in (polls, ballots, voters)]
 
 
 def _closed(days: int | None) -> QuerySet[Question]:
