@@ -91,6 +91,19 @@ class DiscreetRecord(logging.LogRecord):
             self.args = tuple(map(_clean_argument, self.args))
         else:
             self.msg = clean(str(self.msg))
-        if self.exc_info and self.exc_info[0]:
-            # A formatter takes this for what another one has formatted before.
-            self.exc_text = clean(logging.Formatter().formatException(self.exc_info))
+
+    @property
+    def exc_text(self) -> str | None:
+        """Return the traceback without what is to be hidden. A formatter takes it for what another one has formatted.
+
+        It is made when it is asked for: a filter may drop the record.
+        """
+        text = vars(self)["exc_text"]
+        if not text and self.exc_info and self.exc_info[0]:
+            text = clean(logging.Formatter().formatException(self.exc_info))
+            vars(self)["exc_text"] = text
+        return text
+
+    @exc_text.setter
+    def exc_text(self, text: str | None) -> None:
+        vars(self)["exc_text"] = text and clean(text)

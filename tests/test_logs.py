@@ -1,5 +1,6 @@
 """Whoever reads the logs of a server finds no code, no receipt and no address of a voter."""
 
+import copy
 import logging
 import re
 import socket
@@ -83,6 +84,34 @@ def test_every_logger_is_discreet(caplog):
     assert "test_logs.py" in caplog.text and "ValueError" in caplog.text
     assert not GROUPS.search(caplog.text)
     assert "203.0.113" not in caplog.text and "2001:db8" not in caplog.text
+
+
+class Counted(Exception):
+    looked = 0
+
+    def __str__(self) -> str:
+        self.looked += 1
+        return f"/r/{PLAIN}/"
+
+
+def test_a_traceback_is_made_when_it_is_written():
+    """A 503 that a filter leaves out costs none."""
+    error = Counted()
+    exc_info = (Counted, error, None)
+    record = logging.getLogger("django.request").makeRecord(
+        "django.request", logging.ERROR, "x.py", 1, "Broken", (), exc_info
+    )
+    assert error.looked == 0
+    # Some handlers have it made once more.
+    again = copy.copy(record)
+    for _ in range(2):
+        written = logging.Formatter().format(again)
+        assert "Counted: /r/-" in written and not GROUPS.search(written)
+        again.exc_text = None
+    again.exc_text = f"ours: /r/{PLAIN}"
+    assert not GROUPS.search(logging.Formatter().format(again))
+    again.exc_info = again.exc_text = None
+    assert logging.Formatter().format(again) == "Broken"
 
 
 def test_a_log_line_stays_one_line(caplog):
