@@ -13,12 +13,14 @@ from pathlib import Path
 
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest
-from django.template import engines
+from django.template import TemplateSyntaxError, engines
+from django.template.backends.base import BaseEngine
 
 logger = logging.getLogger("polls.descriptors")
 
 # Where the hard limit is none at all (macOS), as many as any system gives.
 ENOUGH = 10240
+TEMPLATES = {".html", ".svg", ".txt"}
 # Seconds between two lines in the log, however many streams are refused.
 QUIET = 60
 _said_at = -float(QUIET)
@@ -48,7 +50,19 @@ def _load_templates() -> None:
     for engine in engines.all():
         for folder in map(Path, engine.template_dirs):
             for path in folder.rglob("*.*"):
-                engine.get_template(str(path.relative_to(folder)))
+                name = path.relative_to(folder)
+                # Editors leave other files there.
+                is_hidden = any(part.startswith(".") for part in name.parts)
+                if path.suffix in TEMPLATES and not is_hidden:
+                    _load_template(engine, path, str(name))
+
+
+def _load_template(engine: BaseEngine, path: Path, name: str) -> None:
+    try:
+        engine.get_template(name)
+    except (TemplateSyntaxError, UnicodeDecodeError, OSError) as error:
+        # The pages that need it say so; the others are served.
+        logger.error("The template %s cannot be used: %s", path, error)
 
 
 def _answer_a_page(handler: BaseHandler) -> None:

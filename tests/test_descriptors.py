@@ -6,10 +6,13 @@ import sys
 import time
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.template import TemplateSyntaxError, engines
 from django.test import Client
 from servers import ROOT, Voter
 from streams import Stream
+
+from polls import descriptors
 
 pytestmark = pytest.mark.once
 
@@ -60,6 +63,21 @@ def test_healthz_tells_that_pages_are_broken(client, colours, monkeypatch):
         client.get("/healthz")
     monkeypatch.undo()
     assert Client().get("/healthz").status_code == 200
+
+
+def test_a_stray_file_among_the_templates_does_not_stop_the_start(
+    db, settings, tmp_path, caplog
+):
+    for name in (".index.html.swp", ".#a.html", "detail.html.orig", "wall.html"):
+        (tmp_path / name).write_bytes(b"{% if \xff")
+    (tmp_path / "half.html").write_text("{% if question %}")
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+    descriptors.prepare(WSGIHandler())
+    said = [r.getMessage() for r in caplog.records if r.name == "polls.descriptors"]
+    assert len(said) == 2 and all(str(tmp_path) in line for line in said)
+    assert "half.html cannot be used: Unclosed tag" in "".join(said)
+    with pytest.raises(TemplateSyntaxError):
+        engines["django"].get_template("half.html")
 
 
 @pytest.mark.parametrize(
