@@ -1,4 +1,5 @@
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
@@ -11,9 +12,10 @@ from django.db import connection
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
 
 from .errors import allow
 from .invitations import (
@@ -104,8 +106,10 @@ class QuestionForm(forms.ModelForm):
             if name in self.cleaned_data:
                 self.cleaned_data[name] = getattr(self.instance, name)
         loaded = self.data.get("loaded")
-        if loaded and loaded != self.instance.version:
-            self.add_error(None, ValidationError(list(self._what_is_stored())))
+        has_other_choices = bool(loaded) and self._has_other_choices()
+        if has_other_choices or loaded and loaded != self.instance.version:
+            told = self._what_is_stored(has_other_choices)
+            self.add_error(None, ValidationError(list(told)))
         for name in set(self.frozen).intersection(self.errors):
             # It is not even sound, and has no place on the page to say so.
             del self.errors[name]
@@ -113,12 +117,35 @@ class QuestionForm(forms.ModelForm):
         if "min_choices" in self.fields:
             self._clean_numbers(self.cleaned_data.get("kind", self.instance.kind))
 
-    def _what_is_stored(self) -> Iterator[str]:
+    def _has_other_choices(self) -> bool:
+        """Tell whether choices were added or removed since the page was loaded: its rows are of those from before."""
+        if _is_promised(self.instance):
+            return False
+        stored = {str(choice.pk) for choice in self.instance.choice_set.all()}
+        return set(self._sent("id")) != stored
+
+    def _sent(self, name: str) -> list[str]:
+        """Return what was sent of the choices under this name, where it is not empty."""
+        key = re.compile(rf"choice_set-\d+-{name}")
+        return [value for k, value in self.data.items() if value and key.fullmatch(k)]
+
+    def _what_is_stored(self, has_other_choices: bool) -> Iterator[str]:
         """Say what another organiser has stored meanwhile, where it is not what was typed."""
-        yield (
-            "Another organiser has changed this poll since you loaded it, so nothing was saved. Below is what you typed: "
-            "save again to have it so, or load the page anew to begin with what is stored now."
+        told = (
+            "Another organiser has changed this poll since you loaded it, so nothing was saved. "
+            "Below is what you typed"
         )
+        if has_other_choices:
+            yield format_html(
+                "{}, to copy it: choices were added or removed, so this page cannot be saved. To change the poll, "
+                '<a href="{}" target="_blank">open it anew</a>.',
+                told,
+                reverse("admin:polls_question_change", args=[self.instance.pk]),
+            )
+            # The page has rows for the choices that there are.
+            yield f"You typed as choices: {', '.join(self._sent('choice_text'))}"
+        else:
+            yield f"{told}: save again to have it so, or load the page anew to begin with what is stored now."
         for name in self.changed_data:
             field, value = Question._meta.get_field(name), self.initial[name]
             # Django shows a picture.
@@ -175,6 +202,11 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
                     "duplicate the question instead."
                 )
             return
+        if any("id" in errors for errors in self.errors):
+            # The field is hidden, and a row without a choice is not even shown.
+            raise ValidationError(
+                "A choice is not there any more. Open the question anew."
+            )
         kept = [form for form in self.forms if not self._should_delete_form(form)]
         texts = [form.cleaned_data.get("choice_text") for form in kept]
         texts = [text for text in texts if text]

@@ -84,6 +84,43 @@ def test_who_was_told_saves_by_saving_again(admin_client, colours):
     assert Question.objects.get().is_open
 
 
+ADDED = {"choice_set-TOTAL_FORMS": 4, "choice_set-3-choice_text": "Teal"}
+REMOVED = {"choice_set-1-DELETE": "on"}
+
+
+@pytest.mark.parametrize(
+    "theirs, stored",
+    [
+        (ADDED, "choices: Red, Blue, Green, Teal"),
+        (REMOVED, "choices: Red, Green"),
+        (ADDED | REMOVED, "choices: Red, Green, Teal"),
+    ],
+)
+def test_saving_again_cannot_mend_other_choices(admin_client, colours, theirs, stored):
+    colours.choice_set.create(choice_text="Green")
+    mine = load(admin_client, colours) | {"choice_set-2-choice_text": "Mauve"}
+    admin_client.post(path(colours), load(admin_client, colours) | theirs)
+    choices = list(colours.choice_set.values())
+    for _ in range(2):
+        page = admin_client.post(path(colours), mine)
+        assert page.status_code == 200 and TOLD in page.text and stored in page.text
+        assert "save again" not in page.text
+        assert "You typed as choices: Red, Blue, Mauve" in page.text
+        assert (
+            f'<a href="{path(colours)}" target="_blank">open it anew</a>' in page.text
+        )
+        (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
+    assert list(colours.choice_set.values()) == choices
+
+
+def test_a_choice_that_is_gone_is_named_on_the_page(admin_client, colours):
+    mine = load(admin_client, colours)
+    del mine["loaded"]
+    colours.choice_set.last().delete()
+    page = admin_client.post(path(colours), mine)
+    assert "A choice is not there any more. Open the question anew." in page.text
+
+
 def test_a_first_ballot_is_no_change(admin_client, colours):
     loaded = load(admin_client, colours)["loaded"]
     colours.cast("a" * 32, [colours.choice_set.first().pk])
