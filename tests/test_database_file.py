@@ -136,6 +136,46 @@ def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, col
     assert Ballot.objects.count() == 1
 
 
+@pytest.mark.parametrize("end", ["connection.close()", "del connection"])
+def test_the_last_connection_does_not_end_while_another_is_opened(folder, end):
+    """The log goes with it, and whoever opens the next one would take that log for a false one."""
+    out = run_site(
+        folder,
+        f"""
+        import gc, threading
+        from django.db import connections
+        from polls.sqlite.base import base
+        connection.close()
+        opened, go = threading.Event(), threading.Event()
+
+        def last():
+            connection = connections["default"]
+            connection.check_health()
+            opened.set()
+            go.wait(10)
+            {end}
+
+        def open_slowly(wrapper, params):
+            go.set()
+            thread.join(0.5)
+            # A connection that nobody can reach is closed as this is collected.
+            gc.collect()
+            # So that the next log does not get the number of this one.
+            others.extend(open(path + suffix, "w") for suffix in (".other", ".another"))
+            return really(wrapper, params)
+
+        others = []
+        really = base.DatabaseWrapper.get_new_connection
+        thread = threading.Thread(target=last)
+        thread.start()
+        opened.wait(10)
+        base.DatabaseWrapper.get_new_connection = open_slowly
+        print(json.dumps([vote() for n in range(3)]))
+        """,
+    )
+    assert json.loads(out) == [302] * 3
+
+
 def test_a_file_that_was_written_over_takes_no_more_votes(folder):
     """`cp` of another file: the path leads to the same file, and only SQLite notices."""
     out = run_site(

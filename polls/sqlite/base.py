@@ -70,9 +70,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def _close(self) -> None:
-        if self.file and self.connection is not None:
-            self.file.let_go(self.connection)
-        super()._close()
+        if not self.file or self.connection is None:
+            super()._close()
+            return
+        with self.file.closing(self.connection):
+            super()._close()
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
         # Every statement comes by here: pages, too, are not to show what is no more. A transaction looks as it

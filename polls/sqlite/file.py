@@ -79,7 +79,9 @@ class DatabaseFile:
     def opening(self) -> Iterator[None]:
         """Look before the body opens a connection, and keep what it has opened."""
         with self._opening:
-            if not self._connections:
+            # Held, so that none of them ends before this one is open: not by garbage collection either.
+            others = list(self._connections)
+            if not others:
                 # Whoever closes last deletes the log and its index; the next ones are others.
                 self._opened.pop(self.log, None)
                 self._opened.pop(self.index, None)
@@ -91,13 +93,22 @@ class DatabaseFile:
             yield
             for path in (self.path, self.log, self.index):
                 self._opened.setdefault(path, _identity(path))
+            del others
 
     def keep(self, connection: Connection) -> None:
         self._connections.add(connection)
 
-    def let_go(self, connection: Connection) -> None:
-        """Before it is closed: a traceback may hold it for long after that."""
-        self._connections.discard(connection)
+    @contextmanager
+    def closing(self, connection: Connection) -> Iterator[None]:
+        """Let nobody open a connection while the body closes this one.
+
+        It may be the last, with which the log goes: whoever opened one meanwhile
+        would have another log than the one that was noted.
+        """
+        with self._opening:
+            # Not left to the garbage collection: a traceback may hold it for long after this.
+            self._connections.discard(connection)
+            yield
 
     def note_made(self) -> None:
         """Note that this database has been made, and which file it is."""
