@@ -174,6 +174,8 @@ class Site:
             "DATA_DIR": str(folder),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
+            # Enough to show what one worker does not know of another.
+            "WEB_CONCURRENCY": "2",
         }
         self.environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
         if "DATABASE_URL" in os.environ:

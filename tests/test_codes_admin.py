@@ -251,6 +251,7 @@ def test_markup_stays_text(admin_client, invited):
         assert "<script>alert" not in page.text
 
 
+@pytest.mark.once
 def test_a_large_sheet_is_drawn_at_once(admin_client, invited):
     start = time.process_time()
     page = make(admin_client, invited, 2_000)

@@ -8,6 +8,8 @@ from servers import Site, Voter
 
 pytestmark = pytest.mark.once
 
+OLGA = ("olga", "a good password")
+
 
 @pytest.fixture
 def text() -> str:
@@ -15,12 +17,19 @@ def text() -> str:
     return f"Tea or coffee {secrets.token_hex(4)}?"
 
 
-def log_in(page: Page, site: Site) -> None:
-    site.add_account("olga", "a good password", organiser=True)
-    page.goto("/admin/")
-    page.get_by_label("Username").fill("olga")
-    page.get_by_label("Password").fill("a good password")
-    page.get_by_role("button", name="Log in").click()
+@pytest.fixture(scope="module")
+def cookies(site: Site) -> dict[str, str]:
+    """What the browser of an organiser has who has logged in."""
+    site.add_account(*OLGA, organiser=True)
+    return Voter(site.base).log_in(*OLGA).cookies
+
+
+@pytest.fixture
+def desk(page: Page, site: Site, cookies: dict[str, str]) -> Page:
+    """The page of an organiser at work."""
+    for name, value in cookies.items():
+        page.context.add_cookies([{"name": name, "value": value, "url": site.base}])
+    return page
 
 
 def write_question(page: Page, text: str) -> None:
@@ -37,7 +46,11 @@ def find(site: Site, text: str) -> int:
 
 
 def test_it_works(page, site, text):
-    log_in(page, site)
+    site.add_account(*OLGA, organiser=True)
+    page.goto("/admin/")
+    page.get_by_label("Username").fill(OLGA[0])
+    page.get_by_label("Password").fill(OLGA[1])
+    page.get_by_role("button", name="Log in").click()
     write_question(page, text)
     page.get_by_role("link", name=text).first.click()
     with page.context.expect_page() as opened:
@@ -48,66 +61,62 @@ def test_it_works(page, site, text):
     expect(public.get_by_role("row", name="Coffee")).to_contain_text("Your vote")
 
 
-def test_close_now_ends_the_vote(page, site, text):
+def test_close_now_ends_the_vote(desk, site, text):
     """From the list and from the question's own page; both ask first."""
-    log_in(page, site)
-    write_question(page, text)
-    page.goto("/admin/polls/question/")
-    row = page.get_by_role("row", name=text)
+    write_question(desk, text)
+    desk.goto("/admin/polls/question/")
+    row = desk.get_by_role("row", name=text)
     row.get_by_role("checkbox").check()
-    page.get_by_label("Action:").select_option("close_now")
-    page.get_by_role("button", name="Run").or_(
-        page.get_by_role("button", name="Go")
+    desk.get_by_label("Action:").select_option("close_now")
+    desk.get_by_role("button", name="Run").or_(
+        desk.get_by_role("button", name="Go")
     ).click()
-    page.get_by_role("link", name="No, go back").click()
+    desk.get_by_role("link", name="No, go back").click()
     expect(row).to_contain_text("Open")
     row.get_by_role("link", name=text).click()
-    page.get_by_role("button", name="Close now").click()
-    expect(page.get_by_text(f"{text} (0 ballots)")).to_be_visible()
-    page.get_by_role("button", name="Close now").click()
-    expect(page.get_by_text("Closed: 1.")).to_be_visible()
+    desk.get_by_role("button", name="Close now").click()
+    expect(desk.get_by_text(f"{text} (0 ballots)")).to_be_visible()
+    desk.get_by_role("button", name="Close now").click()
+    expect(desk.get_by_text("Closed: 1.")).to_be_visible()
     expect(row).to_contain_text("Closed")
 
 
-def test_what_people_voted_on_is_text_and_can_be_copied(page, site, text):
-    log_in(page, site)
-    write_question(page, text)
+def test_what_people_voted_on_is_text_and_can_be_copied(desk, site, text):
+    write_question(desk, text)
     question, voter = find(site, text), Voter(site.base)
     assert voter.vote(voter.open_ballot(question)[0], question).status == 302
-    page.get_by_role("link", name=text).first.click()
+    desk.get_by_role("link", name=text).first.click()
     expect(
-        page.get_by_text("The wording is what people have voted on.")
+        desk.get_by_text("The wording is what people have voted on.")
     ).to_be_visible()
-    expect(page.locator("[name=question_text]")).to_have_count(0)
-    page.get_by_role("button", name="Duplicate").click()
-    expect(page.get_by_text("This is the copy.")).to_be_visible()
-    page.get_by_label("Question:").fill(f"Not {text}")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("link", name=f"Not {text}").first).to_be_visible()
+    expect(desk.locator("[name=question_text]")).to_have_count(0)
+    desk.get_by_role("button", name="Duplicate").click()
+    expect(desk.get_by_text("This is the copy.")).to_be_visible()
+    desk.get_by_label("Question:").fill(f"Not {text}")
+    desk.get_by_role("button", name="Save", exact=True).click()
+    expect(desk.get_by_role("link", name=f"Not {text}").first).to_be_visible()
 
 
-def test_numbers_show_with_the_kinds_that_have_them(page, site):
-    log_in(page, site)
-    page.goto("/admin/polls/question/add/")
-    expect(page.get_by_label("At least:")).to_be_hidden()
-    page.get_by_label("Kind:").select_option("several")
-    expect(page.get_by_label("At least:")).to_be_visible()
+def test_numbers_show_with_the_kinds_that_have_them(desk, site):
+    desk.goto("/admin/polls/question/add/")
+    expect(desk.get_by_label("At least:")).to_be_hidden()
+    desk.get_by_label("Kind:").select_option("several")
+    expect(desk.get_by_label("At least:")).to_be_visible()
 
 
-def test_a_printed_code_votes_once(page, site, text):
-    log_in(page, site)
-    write_question(page, text)
+def test_a_printed_code_votes_once(desk, site, text):
+    write_question(desk, text)
     with site.database() as run:
         run("UPDATE polls_question SET voters = 'codes'")
-    page.get_by_role("link", name=text).first.click()
-    page.get_by_role("link", name="Invitation codes").click()
-    page.get_by_label("How many:").fill("2")
-    page.get_by_role("button", name="Make and print").click()
-    expect(page.get_by_text("These codes are not shown again.")).to_be_visible()
-    with page.expect_download() as file:
-        page.get_by_role("button", name="Download as CSV").click()
+    desk.get_by_role("link", name=text).first.click()
+    desk.get_by_role("link", name="Invitation codes").click()
+    desk.get_by_label("How many:").fill("2")
+    desk.get_by_role("button", name="Make and print").click()
+    expect(desk.get_by_text("These codes are not shown again.")).to_be_visible()
+    with desk.expect_download() as file:
+        desk.get_by_role("button", name="Download as CSV").click()
     link = file.value.path().read_text().split()[1].split(",")[2]
-    page.goto(link)
-    page.get_by_label("Coffee").check()
-    page.get_by_role("button", name="Vote").click()
-    expect(page.get_by_role("row", name="Coffee")).to_contain_text("Your vote")
+    desk.goto(link)
+    desk.get_by_label("Coffee").check()
+    desk.get_by_role("button", name="Vote").click()
+    expect(desk.get_by_role("row", name="Coffee")).to_contain_text("Your vote")
