@@ -130,8 +130,8 @@ def test_rounds_move(watcher, site):
     expect(rounds).to_have_text([*table, "Exhausted00", tie])
     watcher.locator("img").scroll_into_view_if_needed()
     expect(watcher.locator("img")).not_to_have_attribute("src", drawn, timeout=8000)
-    shown = watcher.locator("img").evaluate("picture => picture.naturalWidth")
-    assert shown == 480
+    # Once it has come.
+    expect(watcher.locator("img")).to_have_js_property("naturalWidth", 480)
     watcher.reload()
     expect(now).to_have_text(words)
     expect(rounds.last).to_have_text(tie)
