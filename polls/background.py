@@ -13,6 +13,8 @@ from collections.abc import Callable, Hashable
 from django.db import Error as DatabaseUnavailable
 from django.db import connection
 
+from . import memory
+
 logger = logging.getLogger("polls.background")
 
 # Pieces that may wait; whoever asks for another one then asks again later.
@@ -22,23 +24,32 @@ PAUSE = 1
 
 Work = Callable[[], None]
 
+_SET = threading.Event()
+_SET.set()
+
 
 class Background:
     def __init__(self, name: str, rest: Callable[[float], float]) -> None:
         """`rest` says how long to rest after a piece of so many seconds."""
         self._name = name
         self._rest = rest
-        self._waiting: dict[Hashable, Work] = {}
+        self._waiting: dict[Hashable, tuple[Work, threading.Event]] = {}
         self._lock = threading.Lock()
         self._runs = False
 
-    def ask(self, key: Hashable, work: Work) -> None:
-        """Have this done, once for all who ask before it begins."""
+    def ask(self, key: Hashable, work: Work) -> threading.Event:
+        """Have this done, once for all who ask before it begins; return what is set when it has been tried."""
+        if not memory.keeps():
+            # Another thread would not see what a test has in its transaction.
+            self._do(work)
+            return _SET
         with self._lock:
-            if len(self._waiting) < MOST_WAITING:
-                self._waiting.setdefault(key, work)
+            if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
+                return _SET
+            _, tried = self._waiting.setdefault(key, (work, threading.Event()))
             if not self._runs:
                 self._runs = self._start()
+        return tried
 
     def _start(self) -> bool:
         try:
@@ -50,15 +61,17 @@ class Background:
         return True
 
     def _run(self) -> None:
-        while work := self._next():
+        while found := self._next():
+            work, tried = found
             began = time.monotonic()
             done = self._do(work)
+            tried.set()
             # Not for the rest, which may be long.
             connection.close()
-            rest = self._rest(time.monotonic() - began)
-            time.sleep(rest if done else max(rest, PAUSE))
+            # A failure took its time waiting, not working.
+            time.sleep(self._rest(time.monotonic() - began) if done else PAUSE)
 
-    def _next(self) -> Work | None:
+    def _next(self) -> tuple[Work, threading.Event] | None:
         with self._lock:
             for key in self._waiting:
                 # Out of the line before it begins: who asks from now on may know of something newer.
@@ -77,3 +90,7 @@ class Background:
             logger.exception("%s failed.", self._name)
             return False
         return True
+
+
+# What is due once a poll has closed. Apart from the rounds, whose thread may rest for long.
+after_close = Background("polls-after-close", rest=lambda seconds: 0.1)

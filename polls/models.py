@@ -6,6 +6,7 @@ the transaction that writes the ballot, so that a recount finds no difference.
 
 import datetime
 import enum
+import functools
 import hashlib
 import itertools
 import random
@@ -13,7 +14,7 @@ import secrets
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from django.contrib import admin
@@ -28,6 +29,7 @@ from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 
 from . import ballot_box, rounds
+from .background import after_close
 from .ballot_rows import RULES
 from .runoff import Round
 
@@ -229,17 +231,10 @@ def _moves(rows: list[_TallyRow]) -> rounds.Moves:
 def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tally:
     """Make the tally of a question's rows and, if it is a ranked one, its last count."""
     question, rows = rows[0], [row for row in rows if row.choice]
-    version = sum(row.moves for row in rows)
-    votes = {row.choice: row.votes for row in rows}
-    ballots = sum(row.ballots for row in rows)
-    if count and count.version < version and state == "closed":
+    if count and state == "closed" and count.version < sum(row.moves for row in rows):
         # Nobody is elected by some of the ballots.
         count = None
-    if count and count.rounds and count.version >= version:
-        # A moment younger than the rows, perhaps. All of it from the run-off: the page adds up in itself.
-        version, first = count.version, count.rounds[0]
-        votes = {row.choice: first["votes"].get(row.choice, 0) for row in rows}
-        ballots = sum(votes.values()) + first["exhausted"]
+    version, votes, ballots = _totals(rows, count)
     counted = count.rounds if count else []
     return {
         "question": {
@@ -266,6 +261,19 @@ def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tal
         "elected": count.elected if count else None,
         "rounds_version": count.version if count and counted else None,
     }
+
+
+def _totals(
+    rows: list[_TallyRow], count: rounds.Count | None
+) -> tuple[int, dict[int, int], int]:
+    """Return version, votes by choice, and ballots: of the count, if it is not older, so that a page adds up in itself."""
+    version = sum(row.moves for row in rows)
+    if count and count.rounds and count.version >= version:
+        first = count.rounds[0]
+        votes = {row.choice: first["votes"].get(row.choice, 0) for row in rows}
+        return count.version, votes, sum(votes.values()) + first["exhausted"]
+    votes = {row.choice: row.votes for row in rows}
+    return version, votes, sum(row.ballots for row in rows)
 
 
 def rounds_are_behind(tally: Tally) -> bool:
@@ -500,7 +508,10 @@ class Question(models.Model):
         )
 
     def note_rewording(self) -> None:
-        """Note that a choice was added, changed or taken away."""
+        """Note that a choice was changed or taken away, or that the admin added one.
+
+        One that a program adds is not noted: it makes a poll with its choices piece by piece.
+        """
         read = Question.objects.published().filter(pk=self.pk)
         read.update(rewordings=F("rewordings") + 1)
         self.refresh_from_db(fields=["rewordings"])
@@ -521,21 +532,14 @@ class Question(models.Model):
     def state(self, now: datetime.datetime | None = None) -> str:
         """Return "scheduled", "open" or "closed"; the clock at this moment decides, as in the queryset.
 
-        Whoever is the first to hear that it has closed writes that down: it stays closed.
+        Whoever is the first to hear that it has closed has that written down, and waits for nothing: it stays closed.
         """
         dates = (self.pub_date, self.closes_at, self.closed_at)
         state = _state(*dates, now or timezone.now())
         if state == "closed" and not now and self.closed_at != self.closes_at:
-            self._keep_closed()
+            note = functools.partial(_note_closed, self.pk, self.closes_at)
+            after_close.ask((self.pk, "closed"), note)
         return state
-
-    def _keep_closed(self) -> None:
-        with transaction.atomic():
-            # A vote under way by an earlier clock is counted before.
-            Choice.objects.filter(question=self.pk).lock()
-            same = Question.objects.filter(pk=self.pk, closes_at=self.closes_at)
-            same.update(closed_at=self.closes_at)
-        self.closed_at = self.closes_at
 
     @property
     def is_open(self) -> bool:
@@ -898,6 +902,14 @@ class Question(models.Model):
             time.sleep(0.1 if deleted == DELETED_AT_ONCE else 0)
 
 
+def _note_closed(question: int, closes_at: datetime.datetime) -> None:
+    with transaction.atomic():
+        # A vote under way by an earlier clock is counted before.
+        Choice.objects.filter(question=question).lock()
+        same = Question.objects.filter(pk=question, closes_at=closes_at)
+        same.exclude(closed_at=closes_at).update(closed_at=closes_at)
+
+
 def _pieces(ids: models.QuerySet) -> Iterator[list[int]]:
     """Yield the ids piece by piece, with time for others who write in between; in 8 bytes of memory an id."""
     left = array("q", ids.iterator())
@@ -955,6 +967,8 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
 class Choice(models.Model):
     # Moved by ballots alone, in the transaction that writes them.
     TOTALS = frozenset({"votes", "ballots", "moves"})
+    # As they were when the object was loaded; of a new one nothing is counted yet.
+    _loaded: dict[str, object] = dict.fromkeys(TOTALS, 0)
 
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
@@ -984,14 +998,29 @@ class Choice(models.Model):
     def __str__(self) -> str:
         return self.choice_text
 
+    @classmethod
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+    ) -> "Choice":
+        choice = super().from_db(db, field_names, values)
+        choice._loaded = choice._totals()
+        return choice
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self._loaded = self._totals()
+
+    def _totals(self) -> dict[str, object]:
+        return {name: self.__dict__.get(name) for name in self.TOTALS}
+
     def save(self, **kwargs: Any) -> None:
         """Save all but the totals: those that were loaded with it are old by now."""
-        adding, named = self._state.adding, set(kwargs.get("update_fields") or ())
-        if self.TOTALS & named or adding and (self.votes or self.ballots or self.moves):
+        named = set(kwargs.get("update_fields") or ())
+        if self.TOTALS & named or self._totals() != self._loaded:
             raise ValueError(
                 "The total of a choice is counted from its ballots. Save it without, and vote on it."
             )
-        if adding:
+        if self._state.adding:
             super().save(**kwargs)
             return
         if kwargs.get("update_fields") is None:

@@ -13,7 +13,6 @@ import io
 import itertools
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import IO
@@ -22,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Collate
 
-from .background import Background
+from .background import after_close
 from .models import Kind, Mark, Question, spell
 
 # Ballots to a piece: what is in memory at any moment.
@@ -104,31 +103,35 @@ def _is_small(question: Question) -> bool:
     return (ballots or 0) <= SMALL
 
 
-# Whoever finds that another worker has the turn looks again a second later.
-_background = Background("polls-fingerprint", rest=lambda seconds: 1)
-_fixing = threading.Lock()
+# Seconds that a page waits for the fingerprint of a small poll: a hundred times what it takes.
+PATIENCE = 0.5
 
 
 def fingerprint(question: Question) -> str:
     """Return the SHA-256 of a closed question's file, fixed when it is first asked for.
 
-    Empty while a thread works it out, for a big one: no page waits for that,
-    nor is it lost when a worker may take no longer for an answer. For a small
-    one, the first to ask reads the ballots and the others of its worker wait.
+    Empty while a thread works it out, for a big one, or where the database
+    cannot be written at this moment: no page waits for that, nor is it lost
+    when a worker may take no longer for an answer.
     """
     if question.ballots_sha256 or question.ballots_deleted_at:
         return question.ballots_sha256
-    if not _is_small(question):
-        _background.ask(question.pk, functools.partial(_fix_big, question.pk))
-        return ""
-    with _fixing:
-        return fix_fingerprint(question)
+    if not question.is_promised:
+        # Nobody has voted: the organiser may still change it, and open it again.
+        return file_sha256(question)
+    fix = functools.partial(_fix, question.pk)
+    tried = after_close.ask((question.pk, "fingerprint"), fix)
+    if _is_small(question) and tried.wait(PATIENCE):
+        question.refresh_from_db(fields=["ballots_sha256"])
+    return question.ballots_sha256
 
 
-def _fix_big(pk: int) -> None:
-    with _turn() as mine:
-        question = Question.objects.filter(pk=pk).first() if mine else None
-        if question and question.state() == "closed":
+def _fix(pk: int) -> None:
+    question = Question.objects.filter(pk=pk).first()
+    if not question or question.state() != "closed":
+        return
+    with nullcontext(True) if _is_small(question) else _turn() as mine:
+        if mine:
             fix_fingerprint(question)
 
 

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.db.models import RestrictedError
+from django.db.models import F, RestrictedError
 from django.utils import timezone
 
 from polls.models import Ballot, Choice, Mark, NotOpen, Question
@@ -141,6 +141,18 @@ def test_a_total_is_not_for_anyone_to_set(colours):
         with pytest.raises(ValueError, match="counted from its ballots"):
             colours.choice_set.first().save(update_fields=[total])
     assert colours.choice_set.create(choice_text="Green", votes=0).votes == 0
+
+
+@pytest.mark.parametrize("votes", [7, F("votes") + 1])
+def test_a_total_that_was_changed_is_refused_and_not_dropped(colours, red, votes):
+    choice = Choice.objects.get(pk=red)
+    choice.votes = votes
+    with pytest.raises(ValueError, match="counted from its ballots"):
+        choice.save()
+    colours.cast(ANN, [red])
+    choice.refresh_from_db()
+    choice.save()
+    assert Choice.objects.get(pk=red).votes == 1
 
 
 def test_the_database_refuses_a_total_that_no_ballot_has_moved(colours, red):

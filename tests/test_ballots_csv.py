@@ -121,6 +121,31 @@ def test_it_says_that_the_ballots_were_deleted(client, colours):
 
 
 @contextlib.contextmanager
+def locked(question: Question) -> Iterator[None]:
+    """Hold the lock that every vote on this question needs, in another connection."""
+
+    def work() -> None:
+        try:
+            # On SQLite a transaction is the only writer as soon as it begins.
+            with transaction.atomic():
+                question.choice_set.lock()
+                begun.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    begun, done = threading.Event(), threading.Event()
+    holder = threading.Thread(target=work)
+    holder.start()
+    try:
+        assert begun.wait(10)
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
+@contextlib.contextmanager
 def somebody_else_at_it() -> Iterator[bool]:
     """Let another worker make a big file meanwhile; False if yet another one does."""
     done = threading.Event()
@@ -170,8 +195,9 @@ def wait_for_fingerprint(client, question: Question) -> str:
 
 @pytest.mark.django_db(transaction=True)
 def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
-    client, colours, monkeypatch
+    client, colours, keeping, monkeypatch
 ):
+    client.cookies["known"] = "1"
     makers, done, turn = [], threading.Event(), public_count._turn
 
     @contextlib.contextmanager
@@ -193,7 +219,7 @@ def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
 
 @pytest.mark.django_db(transaction=True)
 def test_the_ballots_of_a_small_poll_are_read_once_for_all_who_look(
-    colours, monkeypatch
+    colours, keeping, monkeypatch
 ):
     reads, read = [], public_count.file_sha256
 
@@ -208,6 +234,25 @@ def test_the_ballots_of_a_small_poll_are_read_once_for_all_who_look(
     fixed = race(*[look] * 6)
     assert len(set(fixed)) == 1 and len(fixed[0]) == 64
     assert len(reads) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_page_of_a_poll_that_has_closed_waits_for_a_lock(
+    client, colours, keeping, monkeypatch
+):
+    """That it has closed, and its fingerprint, are written when the database can be written."""
+    client.cookies["known"] = "1"
+    voted(colours, "1", "2")
+    Question.objects.update(closes_at=timezone.now())
+    paths = [f"/polls/{colours.pk}/{page}" for page in ("", "results/", "results.json")]
+    with locked(colours):
+        began = time.monotonic()
+        pages = [client.get(path) for path in paths * 2]
+        waited = time.monotonic() - began
+    assert {page.status_code for page in pages} == {200} and waited < 5
+    assert "is being prepared" in pages[1].text
+    assert wait_for_fingerprint(client, colours)
+    assert Question.objects.get().closed_at
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import permutations
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 from servers import ROOT
 
 from polls import background, rounds
@@ -182,25 +184,25 @@ def test_the_oldest_goes_when_many_are_kept(cups, monkeypatch):
     assert list(rounds._kept) == [-2, -3]
 
 
+@pytest.fixture
+def clock(keeping, monkeypatch) -> SimpleNamespace:
+    """The clock of the background, which only work and sleep move."""
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        clock.slept += seconds
+
+    clock = SimpleNamespace(now=0.0, slept=0.0, sleep=sleep)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(background, "time", clock)
+    return clock
+
+
 @pytest.mark.once
-def test_it_works_a_tenth_of_the_time(monkeypatch):
-    """By a clock that only work and sleep move."""
-
-    class Clock:
-        now, slept = 0.0, 0.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-        def sleep(self, seconds: float) -> None:
-            self.now += seconds
-            self.slept += seconds
-
+def test_it_works_a_tenth_of_the_time(clock):
     def work() -> None:
         clock.now += 2
 
-    clock = Clock()
-    monkeypatch.setattr(background, "time", clock)
     worker = Background("test", rounds._background._rest)
     for n in range(4):
         worker.ask(n, work)
@@ -209,7 +211,19 @@ def test_it_works_a_tenth_of_the_time(monkeypatch):
 
 
 @pytest.mark.once
-def test_what_failed_is_said_and_tried_again(caplog, monkeypatch):
+def test_what_failed_rests_no_longer_for_the_time_that_it_waited(clock):
+    def wait_in_vain() -> None:
+        clock.now += 12
+        raise OperationalError("The database is away.")
+
+    worker = Background("test", rounds._background._rest)
+    worker.ask(1, wait_in_vain)
+    until(lambda: not worker._runs)
+    assert clock.slept == background.PAUSE
+
+
+@pytest.mark.once
+def test_what_failed_is_said_and_tried_again(keeping, caplog, monkeypatch):
     monkeypatch.setattr(background, "PAUSE", 0)
     worker, done = Background("polls-test", lambda seconds: 0), []
 

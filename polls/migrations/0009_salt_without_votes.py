@@ -3,8 +3,7 @@
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
-
-from polls.models import new_voter_salt
+from django.utils.crypto import get_random_string
 
 
 def make_salts(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -12,7 +11,7 @@ def make_salts(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None
     erased = questions.filter(voter_salt="", ballots_deleted_at=None)
     voted_on = questions.filter(choice__moves__gt=0)
     for question in erased.filter(ballot=None).exclude(pk__in=voted_on.values("pk")):
-        question.voter_salt = new_voter_salt()
+        question.voter_salt = get_random_string(32)
         question.save(update_fields=["voter_salt"])
 
 
