@@ -5,8 +5,11 @@ places taken is told so at once, and everybody else is served meanwhile.
 
 A wrong password counts for the name in this network, and for the network. A
 name that is tried from everywhere leaves one try a minute to each network. So
-nobody can keep somebody else out; and a browser that has logged in to the name
-before, which a cookie of its own tells, counts for itself alone.
+nobody can keep out who comes from another network; and a browser that has logged
+in to the name before, which a cookie of its own tells, counts for itself alone.
+Within one network, a browser that is not known shares its tries with the others
+there: who sends wrong passwords all the time mostly takes the one that is free
+after each wait.
 """
 
 import fcntl
@@ -16,12 +19,14 @@ import math
 import os
 import secrets
 import tempfile
+import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.core.signing import BadSignature, Signer
 from django.db import connection
 from django.http import HttpRequest
@@ -48,12 +53,18 @@ HASHED = WAITING = RESERVED = max(1, (os.cpu_count() or 2) // 2)
 # Seconds that they wait; and when to come again if there is no place.
 PATIENCE = 3.0
 RETRY = 2
+# Under ASGI who waits keeps a thread of the pool, and no process: more can wait, for longer. In each worker, half of the
+# threads stay free for pages and votes.
+_threads = threading.BoundedSemaphore(max(1, settings.ASGI_THREADS // 2 - 1))
+_reserved_thread = threading.BoundedSemaphore(1)
+PATIENCE_ASGI = 10.0
 
 COOKIE = "browser"
 WRONG = (
-    "Too many wrong passwords came for this user name or from your network. "
-    "Wait {}, then go back and try again."
+    "Too many wrong passwords came for this user name or from your network, perhaps from somebody else. "
+    "Wait {}, then go back and try again. A browser that has logged in to this name before need not wait for others."
 )
+WRONG_HERE = "Too many wrong passwords came from this browser. Wait {}, then try again."
 BUSY = "Many people are logging in at this moment. Wait {}, then go back and try again."
 
 
@@ -72,8 +83,10 @@ def throttled(view: View) -> View:
         limits = _limits(request, name, browser)
         seconds = max(seconds_to_wait(*limit) for limit in limits)
         if seconds:
-            return _wait(request, WRONG, seconds)
-        with _place(is_known=bool(browser)) as found:
+            return _wait(request, WRONG_HERE if browser else WRONG, seconds)
+        with ExitStack() as held:
+            find = _place_asgi if isinstance(request, ASGIRequest) else _place
+            found = find(held, is_known=bool(browser))
             if not found:
                 return _wait(request, BUSY, RETRY)
             response = view(request, *args, **kwargs)
@@ -141,21 +154,35 @@ def _remember_browser(response: HttpResponseBase, name: str) -> None:
     )
 
 
-@contextmanager
-def _place(is_known: bool) -> Iterator[bool]:
+def _place(held: ExitStack, is_known: bool) -> bool:
     """Take a place to hash a password, after a short wait perhaps; False if there is none."""
-    with ExitStack() as held:
-        found = _take(held, "hashed", HASHED)
-        if not found:
-            with ExitStack() as waiting:
-                found = _take(waiting, "waiting", WAITING) or (
-                    is_known and _take(waiting, "reserved", RESERVED)
-                )
-                found = found and _take(held, "hashed", HASHED, PATIENCE)
-        yield found
+    if _take(held, "hashed", HASHED):
+        return True
+    with ExitStack() as waiting:
+        may_wait = _take(waiting, "waiting", WAITING) or (
+            is_known and _take(waiting, "reserved", RESERVED)
+        )
+        return may_wait and _take(held, "hashed", HASHED, PATIENCE)
 
 
-def _take(held: ExitStack, kind: str, number: int, seconds: float = 0) -> bool:
+def _place_asgi(held: ExitStack, is_known: bool) -> bool:
+    """Take a place as _place() does, and before it a thread to wait in."""
+    may_wait = _enter(held, _threads) or is_known and _enter(held, _reserved_thread)
+    # Who is known has few chances among so many, and looks more often.
+    pause = 0.005 if is_known else 0.05
+    return may_wait and _take(held, "hashed", HASHED, PATIENCE_ASGI, pause)
+
+
+def _enter(held: ExitStack, room: threading.BoundedSemaphore) -> bool:
+    if not room.acquire(blocking=False):
+        return False
+    held.callback(room.release)
+    return True
+
+
+def _take(
+    held: ExitStack, kind: str, number: int, seconds: float = 0, pause: float = 0.02
+) -> bool:
     """Lock one of so many places, for all workers of this machine."""
     until = time.monotonic() + seconds
     while True:
@@ -169,7 +196,7 @@ def _take(held: ExitStack, kind: str, number: int, seconds: float = 0) -> bool:
                 os.close(file)
         if time.monotonic() >= until:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def _files() -> str:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
-from django.test import Client
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, Client
 from races import outcome
 from servers import Voter
 
@@ -51,6 +52,9 @@ def test_it_works(ann, clock, page):
     assert answer.status_code == 429
     assert answer.headers["Retry-After"] == "2"
     assert "Wait 2 seconds, then go back and try again." in answer.text
+    assert (
+        "A browser that has logged in to this name before need not wait" in answer.text
+    )
     clock.now += 2
     assert try_(Client(), RIGHT, page=page).status_code == 302
 
@@ -124,6 +128,7 @@ def test_a_browser_that_was_logged_in_before_counts_for_itself(ann, clock):
     # Its own wrong ones count.
     known.post("/accounts/logout/")
     assert tries(11, known) == [200] * 10 + [429]
+    assert "Too many wrong passwords came from this browser." in try_(known).text
 
 
 def test_it_is_known_for_its_own_name_alone(ann, clock):
@@ -192,6 +197,39 @@ def test_few_are_hashed_at_once_and_the_others_are_told(settings, monkeypatch):
     assert Gated.most == log_in.HASHED
     text = next(answer.text for answer in answers if answer.status_code == 429)
     assert "Many people are logging in at this moment. Wait 2 seconds" in text
+
+
+@pytest.mark.once
+def test_under_asgi_a_class_waits_in_half_of_the_threads(db, settings):
+    gate, refused = threading.Event(), threading.Semaphore(0)
+
+    @log_in.throttled
+    def page(request):
+        gate.wait(10)
+        return HttpResponse(status=302)
+
+    def pupil(name, cookie=""):
+        request = AsyncRequestFactory().post("/", {"username": name, "password": "x"})
+        request.COOKIES["browser"] = cookie
+        answer = page(request)
+        if answer.status_code == 429:
+            refused.release()
+        return answer
+
+    waiting = settings.ASGI_THREADS // 2 - 1
+    gate.set()
+    known = pupil("known").cookies["browser"].value
+    gate.clear()
+    with ThreadPoolExecutor(16) as threads:
+        runs = [threads.submit(pupil, f"pupil{n}") for n in range(12)]
+        for _ in range(12 - waiting):
+            assert refused.acquire(timeout=20)
+        # Who has logged in before has a thread kept for them.
+        runs += [threads.submit(pupil, "known", known) for _ in range(2)]
+        assert refused.acquire(timeout=20)
+        gate.set()
+        statuses = Counter(run.result().status_code for run in runs)
+    assert statuses == {302: waiting + 1, 429: 12 - waiting + 1}
 
 
 SERVERS = [
