@@ -16,6 +16,7 @@ against Django's own handler in tests/test_handler_parity.py.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -36,7 +37,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from . import ballot_box, memory, on_loop
+from . import ballot_box, health, memory, on_loop
 from .live import hang_up
 
 # ASGI's messages and scopes are dictionaries of mixed values.
@@ -73,6 +74,8 @@ class Handler(ASGIHandler):
         self.load_middleware(is_async=False)
         self._threads = Threads(settings.ASGI_THREADS, "polls")
         self._answer = _crossing(self._respond, self._threads)
+        self._health_thread = Threads(1, "polls-health")
+        self._answer_alone = _crossing(self._respond, self._health_thread)
         self._await = _crossing(
             self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")
         )
@@ -114,7 +117,7 @@ class Handler(ASGIHandler):
         ):
             response = await self._answer_on_loop(scope, body, size)
         elif on_loop.is_apart(view):
-            response = await self._await(scope, body, size)
+            response = await self._answer_apart(scope, body, size)
         else:
             response = await self._answer(scope, body, size)
         if hasattr(response, "serve"):
@@ -177,6 +180,14 @@ class Handler(ASGIHandler):
         # So with an error page. But once a ballot is submitted it is the answer, as anywhere.
         broke = response.status_code >= 500 and not attempt.submitted
         return None if broke or attempt.needed_database else response
+
+    async def _answer_apart(self, *request: object) -> HttpResponseBase:
+        """Answer in the one thread that all such requests share."""
+        token = health.came_at.set(time.monotonic())
+        try:
+            return await self._answer_alone(*request)
+        finally:
+            health.came_at.reset(token)
 
     def _see_to_writing(self) -> None:
         """Have the ballots that wait written by one thread at a time."""

@@ -41,7 +41,7 @@ _apart: set[object] = set()
 
 
 def takes_thread_apart(view: View) -> View:
-    """Mark a view that is answered also while all threads of the pool wait for the database."""
+    """Mark a view that one thread of its own answers, also while all threads of the pool wait for the database."""
     _apart.add(view)
     return view
 
