@@ -55,7 +55,7 @@ def _prepare() -> None:
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
-        sentence = explain(error)
+        sentence = why_closed(error) or _unusable(error)
         if "gunicorn.arbiter" not in sys.modules:
             refuse(sentence)
         # A worker: it starts all the same, and answers 503 until the database is back.
@@ -64,8 +64,8 @@ def _prepare() -> None:
         connection.close()
 
 
-def explain(error: DatabaseError) -> str:
-    """Say in one sentence why a command or the site cannot use the database."""
+def why_closed(error: DatabaseError) -> str:
+    """Say in one sentence why the database cannot be used at all, if that is what this error comes from."""
     if isinstance(error, FileLost):
         return str(error)
     if isinstance(error, OperationalError | ProgrammingError) and _is_unprepared():
@@ -73,9 +73,22 @@ def explain(error: DatabaseError) -> str:
             "The database is not prepared yet. Run: python manage.py migrate, with the settings that the site has "
             "(on SQLite, starting the site once does it too)."
         )
+    return "" if _can_be_opened() else _unusable(error)
+
+
+def _unusable(error: DatabaseError) -> str:
     reason = " ".join(str(error).split())
     where = "the data folder" if connection.vendor == "sqlite" else "DATABASE_URL"
     return f"The database cannot be used ({reason}). Check {where}."
+
+
+def _can_be_opened() -> bool:
+    try:
+        connection.close()
+        connection.ensure_connection()
+    except DatabaseError:
+        return False
+    return True
 
 
 def _is_unprepared() -> bool:

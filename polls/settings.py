@@ -235,8 +235,9 @@ if "postgresql" not in _database.get("ENGINE", ""):
         )
 else:
     _database["ENGINE"] = "polls.postgresql"
-    # Whoever serves people does not wait for ever; a command of manage.py may have a million ballots to go through.
-    _database["IS_LIMITED"] = "POLLS_COMMAND" not in os.environ
+    # Whoever serves people does not wait for ever; manage.py takes this from its commands, which may have a million
+    # ballots to go through.
+    _database["IS_LIMITED"] = True
     # The statement that writes ballots is prepared; Django would switch that off.
     _database["OPTIONS"] = {
         "prepare_threshold": 5,

@@ -249,10 +249,44 @@ def test_uvicorn_does_not_start_on_a_bad_value(tmp_path):
     assert "SITE_URL is 'nonsense'" in done.stderr
 
 
-def test_a_command_has_all_the_time_that_it_takes(tmp_path):
+@pytest.mark.parametrize("command", ["check", "runserver"])
+def test_a_command_has_all_the_time_that_it_takes_unless_it_serves(tmp_path, command):
     url = {"DATABASE_URL": "postgres://localhost/polls"}
     assert setting(tmp_path, "DATABASES", **url)[0]["default"]["IS_LIMITED"]
-    code = "print(settings.DATABASES['default']['IS_LIMITED'])"
-    code = f"from django.conf import settings; {code}"
-    words = ["manage.py", "shell", "--no-imports", "-c", code]
-    assert run(tmp_path, *words, **url).stdout == "False\n"
+    code = f"""
+import os, runpy, sys
+before = {{*os.environ, "DJANGO_SETTINGS_MODULE", "TZ"}}
+sys.argv = ["manage.py", "{command}", "--help"]
+try:
+    runpy.run_path("manage.py", run_name="__main__")
+except SystemExit:
+    from django.db import connection
+    print(connection.settings_dict["IS_LIMITED"], set(os.environ) - before)
+"""
+    said = run(tmp_path, "-c", code, **url).stdout.splitlines()[-1]
+    # Nothing that a server which is started from a command would have, too.
+    assert said == f"{command == 'runserver'} set()"
+
+
+@pytest.mark.parametrize(
+    "statement, words, is_explained",
+    [
+        ("selec", [], False),
+        ("SELECT nothing", ["--traceback"], False),
+        ("", [], True),
+        ("", ["--traceback"], False),
+    ],
+)
+def test_a_command_tells_where_it_failed_unless_the_database_is_closed(
+    tmp_path, statement, words, is_explained
+):
+    """Without a statement the database is no database."""
+    run(tmp_path, "-c", "import polls.wsgi")
+    if not statement:
+        (tmp_path / "data/polls.sqlite3").write_text("no database " * 1000)
+    code = f"from django.db import connection as c; c.cursor().execute({statement!r})"
+    done = run(tmp_path, "manage.py", "shell", "--no-imports", *words, "-c", code)
+    assert done.returncode == 1
+    assert ("is damaged" in done.stderr.splitlines()[0]) == is_explained
+    assert ("Traceback" in done.stderr) == (not is_explained)
+    assert "Check the data folder" not in done.stderr
