@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -317,6 +317,17 @@ def test_a_small_disk_is_used_to_its_end_and_is_well_with_room(small_disk):
     assert counts == [statuses.count(302) + 50] * 2
 
 
+def test_a_start_on_a_full_disk_is_refused_until_there_is_room(small_disk):
+    run_site(small_disk / "data", "assert vote() == 302")
+    filler = small_disk / "other"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert start(small_disk / "data").returncode == 1
+    filler.unlink()
+    assert run_site(small_disk / "data", "print(vote(), counts())") == "302 [2, 2]\n"
+
+
 def test_what_the_system_refuses_is_503(folder):
     out = run_site(
         folder,
@@ -386,9 +397,25 @@ def test_a_start_finds_no_log_of_another_file(folder):
     done = start(folder)
     assert done.returncode == 1
     assert f"Delete {path}-wal and {path}-shm" in done.stderr
+    # What loses no vote is said first.
+    keep, lose = (done.stderr.index(word) for word in ("delete", "Delete"))
+    assert keep < lose
+    assert f"delete {folder / 'made-polls.sqlite3'} and nothing else" in done.stderr
     Path(f"{path}-wal").unlink()
     Path(f"{path}-shm").unlink()
     assert start(folder).returncode == 0
+
+
+def test_a_log_whose_file_was_only_numbered_anew_loses_no_vote(folder):
+    """As some file systems do when they are mounted, after a power cut."""
+    run_site(folder, "vote(); os._exit(0)")
+    made = folder / "made-polls.sqlite3"
+    made.write_text(f"{int(made.read_text()) + 1}\n")
+    refused = start(folder)
+    assert refused.returncode == 1
+    assert f"delete {made} and nothing else" in refused.stderr
+    made.unlink()
+    assert json.loads(run_site(folder, "print(json.dumps(counts()))")) == [1, 1]
 
 
 @pytest.mark.parametrize(

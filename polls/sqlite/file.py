@@ -114,7 +114,7 @@ class DatabaseFile:
         """Note that this database has been made, and which file it is."""
         number = f"{os.stat(self.path).st_ino}\n"
         if self.made.exists() and self.made.read_text() == number:
-            # A site whose disk is full can be started again, and shows its results.
+            # It stands. On a full disk that does not let the site start: SQLite's index needs room, too.
             return
         descriptor = os.open(self.made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -133,8 +133,9 @@ class DatabaseFile:
         is_other = number and number != str(os.stat(self.path).st_ino)
         if is_other and os.path.exists(self.log) and os.path.getsize(self.log):
             raise FileLost(
-                f"{self.path} is another file than before, and {self.log} may be of the old one, which would spoil it. "
-                f"Delete {self.log} and {self.index}; or, if they came together, delete {self.made}."
+                f"{self.path} has another number (inode) than before. If nobody put it there (some file systems number anew "
+                f"when they are mounted), delete {self.made} and nothing else: {self.log} may hold accepted votes. If it is "
+                f"a backup, that log is of the old file and would spoil it. Delete {self.log} and {self.index}."
             )
 
     def keep_private(self) -> None:
