@@ -541,6 +541,10 @@ class Question(models.Model):
             after_close.ask((self.pk, "closed"), note)
         return state
 
+    def stay_closed(self) -> None:
+        """Write down now that it has closed, for who is about to do what only a closed question allows."""
+        _note_closed(self.pk, self.closes_at)
+
     @property
     def is_open(self) -> bool:
         return self.state() == "open"

@@ -152,7 +152,8 @@ def fix_fingerprint(question: Question) -> str:
         unfixed = Question.objects.filter(pk=question.pk, ballots_sha256="")
         # Somebody else may have done it while this one waited.
         if unfixed.exists():
-            unfixed.update(ballots_sha256=file_sha256(question))
+            sha256 = file_sha256(question)
+            unfixed.update(ballots_sha256=sha256, closed_at=question.closes_at)
     question.refresh_from_db(fields=["ballots_sha256"])
     return question.ballots_sha256
 

@@ -17,8 +17,9 @@ from django.utils import timezone
 from races import sound
 from test_ballots_csv import ask_for, voted
 
-from polls import erasure, models
+from polls import background, erasure, models
 from polls.models import Ballot, Choice, Mark, NotOpen, Question, Voters
+from polls.public_count import fix_fingerprint
 from polls.voters import make_codes, voter_key, what_is_kept
 
 # What is for good cannot be part of a transaction.
@@ -50,6 +51,20 @@ def test_it_works(old):
     ).replace(f"Question {old.pk}", "Question 1")
     assert Question.objects.get().voter_salt == ""
     assert Ballot.objects.count() == 3
+
+
+@pytest.mark.parametrize("what", ["--forget-voters", "--delete-ballots"])
+def test_what_it_purges_has_closed_for_good(old, keeping, monkeypatch, what):
+    """Also where no other thread has come to write that down when the command ends."""
+    monkeypatch.setattr(background.after_close, "_runs", True)
+    monkeypatch.setattr(background.after_close, "_waiting", {})
+    purge(what, "9", "--yes")
+    assert Question.objects.get().closed_at == old.closes_at
+
+
+def test_a_fingerprint_says_that_its_poll_has_closed(old):
+    fix_fingerprint(old)
+    assert Question.objects.get().closed_at == old.closes_at
 
 
 def test_it_does_nothing_without_yes(old):
