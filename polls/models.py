@@ -971,8 +971,9 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
 class Choice(models.Model):
     # Moved by ballots alone, in the transaction that writes them.
     TOTALS = frozenset({"votes", "ballots", "moves"})
-    # As they were when the object was loaded; of a new one nothing is counted yet.
-    _loaded: dict[str, object] = dict.fromkeys(TOTALS, 0)
+    NOTHING: dict[str, object] = dict.fromkeys(TOTALS, 0)
+    # As they were when the object was loaded.
+    _loaded = NOTHING
 
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
@@ -1010,9 +1011,17 @@ class Choice(models.Model):
         choice._loaded = choice._totals()
         return choice
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)
-        self._loaded = self._totals()
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().refresh_from_db(using, fields, **kwargs)
+        read = self._totals()
+        if fields is not None:
+            read = {name: read[name] for name in self.TOTALS.intersection(fields)}
+        self._loaded = self._loaded | read
 
     def _totals(self) -> dict[str, object]:
         return {name: self.__dict__.get(name) for name in self.TOTALS}
@@ -1020,7 +1029,9 @@ class Choice(models.Model):
     def save(self, **kwargs: Any) -> None:
         """Save all but the totals: those that were loaded with it are old by now."""
         named = set(kwargs.get("update_fields") or ())
-        if self.TOTALS & named or self._totals() != self._loaded:
+        # Of a new one nothing is counted yet, be it the copy of another.
+        counted = self.NOTHING if self._state.adding else self._loaded
+        if self.TOTALS & named or self._totals() != counted:
             raise ValueError(
                 "The total of a choice is counted from its ballots. Save it without, and vote on it."
             )

@@ -155,6 +155,22 @@ def test_a_total_that_was_changed_is_refused_and_not_dropped(colours, red, votes
     assert Choice.objects.get(pk=red).votes == 1
 
 
+def test_reading_another_field_again_hides_no_changed_total(red):
+    choice = Choice.objects.get(pk=red)
+    choice.votes = 7
+    choice.refresh_from_db(fields=["choice_text"])
+    with pytest.raises(ValueError, match="counted from its ballots"):
+        choice.save()
+
+
+def test_a_copy_of_a_choice_takes_no_votes_along(colours, red):
+    colours.cast(ANN, [red])
+    choice = Choice.objects.get(pk=red)
+    choice.pk, choice._state.adding = None, True
+    with pytest.raises(ValueError, match="counted from its ballots"):
+        choice.save()
+
+
 def test_the_database_refuses_a_total_that_no_ballot_has_moved(colours, red):
     for total in ("votes", "ballots"):
         with pytest.raises(IntegrityError), transaction.atomic():
