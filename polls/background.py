@@ -6,6 +6,7 @@ database takes back what was not committed.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -36,6 +37,12 @@ class Background:
         self._waiting: dict[Hashable, tuple[Work, threading.Event]] = {}
         self._lock = threading.Lock()
         self._runs = False
+        # When the work began that is not done yet, however often it has failed.
+        self._behind_since = math.inf
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Tell whether it has been at work for so long, or failed at it, that nobody should wait for what it tries next."""
+        return time.monotonic() - self._behind_since > seconds
 
     def ask(self, key: Hashable, work: Work) -> threading.Event:
         """Have this done, once for all who ask before it begins; return what is set when it has been tried."""
@@ -64,7 +71,10 @@ class Background:
         while found := self._next():
             work, tried = found
             began = time.monotonic()
+            self._behind_since = min(self._behind_since, began)
             done = self._do(work)
+            if done:
+                self._behind_since = math.inf
             tried.set()
             # Not for the rest, which may be long.
             connection.close()
@@ -77,6 +87,7 @@ class Background:
                 # Out of the line before it begins: who asks from now on may know of something newer.
                 return self._waiting.pop(key)
             self._runs = False
+            self._behind_since = math.inf
         return None
 
     def _do(self, work: Work) -> bool:

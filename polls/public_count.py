@@ -120,8 +120,10 @@ def fingerprint(question: Question) -> str:
         # Nobody has voted: the organiser may still change it, and open it again.
         return file_sha256(question)
     fix = functools.partial(_fix, question.pk)
+    # Somebody has waited in vain: the next page is not held up by the same.
+    is_stuck = after_close.is_stuck(PATIENCE)
     tried = after_close.ask((question.pk, "fingerprint"), fix)
-    if _is_small(question) and tried.wait(PATIENCE):
+    if _is_small(question) and not is_stuck and tried.wait(PATIENCE):
         question.refresh_from_db(fields=["ballots_sha256"])
     return question.ballots_sha256
 
