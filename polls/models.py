@@ -231,21 +231,12 @@ def _moves(rows: list[_TallyRow]) -> rounds.Moves:
 def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tally:
     """Make the tally of a question's rows and, if it is a ranked one, its last count."""
     question, rows = rows[0], [row for row in rows if row.choice]
-    if count and state == "closed" and count.version < sum(row.moves for row in rows):
-        # Nobody is elected by some of the ballots.
-        count = None
+    if state == "closed":
+        count = _final(rows, count)
     version, votes, ballots = _totals(rows, count)
     counted = count.rounds if count else []
     return {
-        "question": {
-            "id": question.question,
-            "text": question.question_text,
-            "kind": question.kind,
-            "results": question.results,
-            "state": state,
-            "pub_date": question.pub_date.isoformat(),
-            "closes_at": question.closes_at and question.closes_at.isoformat(),
-        },
+        "question": _question(question, state),
         "version": version,
         "ballots": ballots,
         "choices": [
@@ -261,6 +252,24 @@ def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tal
         "elected": count.elected if count else None,
         "rounds_version": count.version if count and counted else None,
     }
+
+
+def _question(row: _TallyRow, state: str) -> dict[str, object]:
+    return {
+        "id": row.question,
+        "text": row.question_text,
+        "kind": row.kind,
+        "results": row.results,
+        "state": state,
+        "pub_date": row.pub_date.isoformat(),
+        "closes_at": row.closes_at and row.closes_at.isoformat(),
+    }
+
+
+def _final(rows: list[_TallyRow], count: rounds.Count | None) -> rounds.Count | None:
+    """Return the count of a closed question if it has counted all: nobody is elected by some of the ballots."""
+    is_final = count and count.version >= sum(row.moves for row in rows)
+    return count if is_final else None
 
 
 def _totals(
