@@ -100,6 +100,12 @@ def test_no_migration_is_missing(tmp_path):
     assert run(tmp_path, "manage.py", "makemigrations", "--check").returncode == 0
 
 
+def test_no_later_migration_needs_the_models_of_today():
+    """The first one names their defaults, as Django writes it."""
+    later = sorted((ROOT / "polls/migrations").glob("0*.py"))[1:]
+    assert later and [f.name for f in later if "polls.models" in f.read_text()] == []
+
+
 WRONG = [
     ("SITE_URL", "polls.example.org"),
     ("SITE_URL", "ftp://polls.example.org"),
