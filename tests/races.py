@@ -1,6 +1,7 @@
 """Several at once, on a real database."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +24,15 @@ def race(*runs: Callable[[], object]) -> list[object]:
 
     with ThreadPoolExecutor(len(runs)) as threads:
         return list(threads.map(runner, runs))
+
+
+def wait_until(so: Callable[[], object]) -> None:
+    """Wait for a condition, ten seconds at most."""
+    for _ in range(1000):
+        if so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("It never came to be so.")
 
 
 def outcome(run: Callable[[], object]) -> object:

@@ -4,8 +4,7 @@ import csv
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import permutations
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError
+from races import wait_until
 from servers import ROOT
 
 from polls import background, rounds
@@ -20,14 +20,6 @@ from polls.background import Background
 from polls.models import Question
 
 TEAS = ("Green", "Black", "White", "Herbal")
-
-
-def until(so: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if so():
-            return
-        time.sleep(0.01)
-    raise AssertionError("It never came to be so.")
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def gate(monkeypatch) -> Iterator[threading.Event]:
     monkeypatch.setattr(rounds, "exact", held_up)
     yield gate
     gate.set()
-    until(lambda: not rounds._background._runs)
+    wait_until(lambda: not rounds._background._runs)
 
 
 def tally(client, question: Question) -> dict:
@@ -77,9 +69,9 @@ def vote(question: Question, voter: str) -> None:
 
 def counted(client, question: Question) -> Question:
     """Wait until all ballots are in the rounds."""
-    until(lambda: not rounds._background._runs)
+    wait_until(lambda: not rounds._background._runs)
     tally(client, question)
-    until(lambda: not rounds._background._runs)
+    wait_until(lambda: not rounds._background._runs)
     return question
 
 
@@ -90,7 +82,7 @@ def test_no_page_waits_for_the_first_count(client, cups, gate):
     assert client.get(f"/polls/{cups.pk}/results.csv").status_code == 503
     assert "are being counted" in client.get(f"/polls/{cups.pk}/results.svg").text
     gate.set()
-    until(lambda: tally(client, cups)["elected"] == min(cups.offered))
+    wait_until(lambda: tally(client, cups)["elected"] == min(cups.offered))
 
 
 def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follow(
@@ -115,7 +107,7 @@ def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follo
     )
     assert lines[0][4] == "round 1 of 6 ballots"
     gate.set()
-    until(lambda: tally(client, cups)["rounds_version"] == now["version"])
+    wait_until(lambda: tally(client, cups)["rounds_version"] == now["version"])
     assert tally(client, cups)["rounds"][0]["votes"] == [6, 0, 0, 1]
 
 
@@ -139,11 +131,11 @@ def test_however_many_ask_one_thread_counts_once(client, cups, gate):
     for n in range(5):
         vote(cups, f"voter {n}")
         assert tally(client, cups)["ballots"] == 7 + n
-    until(lambda: gate.counts)
+    wait_until(lambda: gate.counts)
     vote(cups, "the last")
     tally(client, cups)
     gate.set()
-    until(
+    wait_until(
         lambda: tally(client, cups)["rounds_version"] == tally(client, cups)["version"]
     )
     assert gate.counts == ["polls-rounds"] * len(gate.counts)
@@ -161,7 +153,7 @@ def test_nobody_is_elected_by_some_of_the_ballots(client, cups, gate):
     assert "are being counted" in page and "Elected" not in page
     assert client.get(f"/polls/{cups.pk}/results.csv").status_code == 503
     gate.set()
-    until(lambda: tally(client, cups)["elected"])
+    wait_until(lambda: tally(client, cups)["elected"])
 
 
 def test_a_recount_says_all_rounds(cups, capsys):
@@ -206,7 +198,7 @@ def test_it_works_a_tenth_of_the_time(clock):
     worker = Background("test", rounds._background._rest)
     for n in range(4):
         worker.ask(n, work)
-    until(lambda: not worker._runs)
+    wait_until(lambda: not worker._runs)
     assert (clock.now, clock.slept) == (80, 72)
 
 
@@ -218,7 +210,7 @@ def test_what_failed_rests_no_longer_for_the_time_that_it_waited(clock):
 
     worker = Background("test", rounds._background._rest)
     worker.ask(1, wait_in_vain)
-    until(lambda: not worker._runs)
+    wait_until(lambda: not worker._runs)
     assert clock.slept == background.PAUSE
 
 
@@ -231,10 +223,10 @@ def test_what_failed_is_said_and_tried_again(keeping, caplog, monkeypatch):
         raise ValueError("a fault")
 
     worker.ask(1, fail)
-    until(lambda: not worker._runs)
+    wait_until(lambda: not worker._runs)
     assert "polls-test failed." in caplog.text and "a fault" in caplog.text
     worker.ask(1, lambda: done.append(1))
-    until(lambda: done)
+    wait_until(lambda: done)
 
 
 @pytest.mark.once
