@@ -174,13 +174,14 @@ class Site:
             "DATA_DIR": str(folder),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
-            # Enough to show what one worker does not know of another.
-            "WEB_CONCURRENCY": "2",
         }
         self.environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
         if "DATABASE_URL" in os.environ:
             name = f"site_{self.port}_{time.monotonic_ns()}"
             self.environment["DATABASE_URL"] = new_database(name)
+        if command.startswith("gunicorn"):
+            # Enough to show what one worker does not know of another. (uvicorn reads it too, and is to be one process.)
+            self.environment["WEB_CONCURRENCY"] = "2"
         self.environment |= environment or {}
         self.command = command
         self.log = folder / "log"
