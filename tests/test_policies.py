@@ -87,7 +87,8 @@ for ballot in Ballot.objects.all():
 
 def occurs(text: str, words: list[str]) -> list[str]:
     """Return those that stand there by themselves: a port or a time may hold the same digits."""
-    return [word for word in words if re.search(rf"(?<![\d.]){word}(?!\d)", text)]
+    alone = r"(?<![\d.]){}(?!\d)"
+    return [word for word in words if re.search(alone.format(re.escape(word)), text)]
 
 
 def stream(viewer: Voter, question: int) -> tuple[int, str]:
