@@ -106,7 +106,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.execute(statement).fetchone()
 
     def _has_little_room(self) -> bool:
-        room = os.statvfs(os.path.dirname(self.file.path))
+        room = os.statvfs(os.path.dirname(os.path.abspath(self.file.path)))
         return room.f_bavail * room.f_frsize < LITTLE_ROOM
 
     def check_health(self) -> None:

@@ -133,9 +133,10 @@ class DatabaseFile:
         is_other = number and number != str(os.stat(self.path).st_ino)
         if is_other and os.path.exists(self.log) and os.path.getsize(self.log):
             raise FileLost(
-                f"{self.path} has another number (inode) than before. If nobody put it there (some file systems number anew "
-                f"when they are mounted), delete {self.made} and nothing else: {self.log} may hold accepted votes. If it is "
-                f"a backup, that log is of the old file and would spoil it. Delete {self.log} and {self.index}."
+                f"{self.path} has another number (inode) than before. If it came here together with {self.log} (a folder "
+                "that was copied, moved or restored whole), or if nobody put it there (some file systems number anew when "
+                f"they are mounted), delete {self.made} and nothing else: the log may hold accepted votes. If it alone was "
+                f"put in the place of another, the log is of that other and would spoil it. Delete {self.log} and {self.index}."
             )
 
     def keep_private(self) -> None:
