@@ -110,16 +110,7 @@ class Handler(ASGIHandler):
         if iscoroutinefunction(view):
             await _until_gone(receive, self._await_and_send(scope, body, size, send))
             return
-        if (
-            on_loop.runs_on_loop(view)
-            and size <= self.on_loop_most
-            and not on_loop.others_listen()
-        ):
-            response = await self._answer_on_loop(scope, body, size)
-        elif on_loop.is_apart(view):
-            response = await self._answer_apart(scope, body, size)
-        else:
-            response = await self._answer(scope, body, size)
+        response = await self._way(view, size)(scope, body, size)
         if hasattr(response, "serve"):
             if not response.enter():
                 await self._send(_no_stream(), send)
@@ -137,6 +128,17 @@ class Handler(ASGIHandler):
             await self._send(response, send)
         else:
             await _until_gone(receive, self._send(response, send))
+
+    def _way(
+        self, view: Callable[..., object] | None, size: int
+    ) -> Callable[..., Awaitable[HttpResponseBase]]:
+        """Return where a request is answered: on the loop, in a thread of the pool, or in one apart from it."""
+        if on_loop.is_apart(view):
+            return self._answer_apart
+        is_short = size <= self.on_loop_most
+        if is_short and on_loop.runs_on_loop(view) and not on_loop.others_listen():
+            return self._answer_on_loop
+        return self._answer
 
     def _from_memory(self, scope: Message) -> HttpResponseBase | None:
         """Return an answer that needs no thread: what every visitor without a cookie gets in this second."""
