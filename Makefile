@@ -1,13 +1,27 @@
 # Each target is what a person could type. The environment is made anew when the pins change.
 BIN = .venv/bin
+# Debian keeps nginx where only root looks.
+export PATH := $(PATH):/usr/sbin
 
 run: .venv/run
 	$(BIN)/gunicorn polls.asgi -k uvicorn.workers.UvicornWorker
 
-test: .venv/test
-	$(BIN)/black --check .
-	$(BIN)/pytest
-	$(BIN)/python tests/with_postgres.py $(BIN)/pytest
+# The site on this machine, started anew whenever a file of it is saved.
+dev: .venv/test
+	DEBUG=1 $(BIN)/uvicorn polls.asgi:application --reload --reload-dir polls --reload-include '*.html' --reload-include '*.svg'
+
+check: .venv/test
+	$(BIN)/black --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+# Everything. Tests mostly wait for servers: four at a time take less than half as long.
+test: programs check
+	$(BIN)/pytest -n 4
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n 4
+
+programs:
+	.ci/programs
 
 bench: .venv/test
 	$(BIN)/python bench/run.py $(OPTIONS)
@@ -28,4 +42,4 @@ audit: .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
-.PHONY: run test bench format audit
+.PHONY: run dev check test programs bench format audit
