@@ -18,7 +18,7 @@ check: .venv/test
 # Everything. Tests mostly wait for servers: four at a time take less than half as long.
 test: programs check
 	$(BIN)/pytest -n 4
-	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n 4
+	$(BIN)/python tests/support/postgres.py $(BIN)/pytest -n 4
 
 programs:
 	.ci/programs

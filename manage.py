@@ -25,7 +25,7 @@ if __name__ == "__main__":
     try:
         CommandLine(sys.argv).execute()
     except DatabaseError as error:
-        from polls.first_run import why_closed
+        from polls.serving.first_run import why_closed
 
         sentence = why_closed(error)
         if not sentence or "--traceback" in sys.argv:

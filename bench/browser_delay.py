@@ -5,7 +5,7 @@ usage: browser_delay.py [--votes 100] [--command "gunicorn polls.wsgi"]
 Chromium looks at the results page of a server of its own (three workers, so
 that vote and viewer are mostly on different ones) while new voters vote. Its
 page notes when the number beside a bar changes; both clocks are the machine's.
-SQLite, or the server of DATABASE_URL (python tests/with_postgres.py ...).
+SQLite, or the server of DATABASE_URL (python tests/support/postgres.py ...).
 """
 
 import argparse
@@ -20,7 +20,10 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from servers import Site, Voter  # noqa: E402  The tests' own server and browser.
+from support.servers import (
+    Site,
+    Voter,
+)  # noqa: E402  The tests' own server and browser.
 
 NOTE = """() => {
     window.moved = {};

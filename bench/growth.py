@@ -1,7 +1,7 @@
 """Compare a site with many ballots to one with as many questions and hardly any ballots: nothing may grow with them.
 
 usage: growth.py [--questions 100000] [--ballots 1000000] [--requests 200]
-On PostgreSQL: tests/with_postgres.py python bench/growth.py --ballots 10000000
+On PostgreSQL: tests/support/postgres.py python bench/growth.py --ballots 10000000
 
 Two servers, one with a full and one with an empty database, are asked in turn
 for each page, as a visitor who carries a cookie: nothing comes from memory.
@@ -18,7 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from servers import Site, Voter  # noqa: E402  The tests' own server and browser.
+from support.servers import (
+    Site,
+    Voter,
+)  # noqa: E402  The tests' own server and browser.
 
 SERVER = "gunicorn polls.wsgi --workers 1"
 PASSWORD = "growth-of-the-polls"
@@ -26,13 +29,13 @@ PASSWORD = "growth-of-the-polls"
 WORDS = {
     "sqlite": {
         "now": "datetime('now')",
-        "voter": "lower(hex(randomblob(16)))",
+        "voter_key": "lower(hex(randomblob(16)))",
         "receipt": "hex(randomblob(6))",
     },
     "postgresql": {
         "now": "now()",
         # In order: ten million random ones take its indexes half an hour.
-        "voter": "lpad(to_hex(i), 32, '0')",
+        "voter_key": "lpad(to_hex(i), 32, '0')",
         "receipt": "lpad(upper(to_hex(i)), 12, '0')",
     },
 }
@@ -50,7 +53,7 @@ FILL = [
     " SELECT i, CASE i & 1 WHEN 0 THEN 1 ELSE i / 2 - i / 2 / {questions} * {questions} + 1 END, {voter}, {receipt}, {now} FROM n",
     "INSERT INTO polls_mark (ballot_id, choice_id, rank)"
     " SELECT id, 4 * question_id - (id / 7 & 3), 1 FROM polls_ballot",
-    "UPDATE polls_choice SET votes = t.n, ballots = t.n, moves = t.n"
+    "UPDATE polls_choice SET votes = t.n, first_marks = t.n, revision = t.n"
     " FROM (SELECT choice_id, count(*) AS n FROM polls_mark GROUP BY choice_id) AS t WHERE t.choice_id = polls_choice.id",
 ]
 SEQUENCES = (

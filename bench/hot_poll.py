@@ -1,6 +1,6 @@
 """Votes a second on one question, by many writers at once, with its running total and without.
 
-usage: [python tests/with_postgres.py] python bench/hot_poll.py [--writers 1,8,32] [--seconds 3] [--rounds 3]
+usage: [python tests/support/postgres.py] python bench/hot_poll.py [--writers 1,8,32] [--seconds 3] [--rounds 3]
 
 Each writer is a process that casts ballots of new voters for one question, as
 the site does but without the web. The ceiling is the same ballot and mark with
@@ -31,22 +31,23 @@ def _set_up() -> None:
 
 def _cast(pk: int) -> None:
     from polls.models import Question
+    from polls.voting.cast import cast
 
     question = Question.objects.get(pk=pk)
-    choice = min(question.offered)
+    choice = min(question.choice_texts)
     while (yield):
-        question.cast(os.urandom(16).hex(), [choice])
+        cast(question, os.urandom(16).hex(), [choice])
 
 
 def _insert_alone(pk: int) -> None:
     """Write ballot and mark by the statements of the site, and no total."""
-    from polls import ballot_rows
+    from polls.voting import ballot_sql
 
     # The last one is for rankings, and is not run here.
-    ballot_rows.ON_SQLITE = [*ballot_rows.ON_SQLITE[:2], ""]
-    ballot_rows.ON_POSTGRESQL = [
-        ballot_rows._for_postgresql(
-            f"WITH ballot AS ({ballot_rows.BALLOTS}), mark AS ({ballot_rows.MARKS})"
+    ballot_sql.ON_SQLITE = [*ballot_sql.ON_SQLITE[:2], ""]
+    ballot_sql.ON_POSTGRESQL = [
+        ballot_sql._for_postgresql(
+            f"WITH ballot AS ({ballot_sql.BALLOTS}), mark AS ({ballot_sql.MARKS})"
             " SELECT receipt, id FROM ballot"
         )
     ]

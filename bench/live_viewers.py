@@ -27,7 +27,10 @@ from pathlib import Path
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from servers import Site, Voter  # noqa: E402  The tests' own server and browser.
+from support.servers import (
+    Site,
+    Voter,
+)  # noqa: E402  The tests' own server and browser.
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = 2

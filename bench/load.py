@@ -22,7 +22,7 @@ from live_viewers import (
     stop_clients,
     vote_for_viewers,
 )
-from servers import Site, Voter
+from support.servers import Site, Voter
 
 CONNECTIONS = 16
 # With 16, a few threads would be nearly enough for those who wait.

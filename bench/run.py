@@ -33,7 +33,7 @@ from load import (  # noqa: E402
 )
 from live_viewers import memory_kb  # noqa: E402
 from report import BASE, NAMES, Measured, Row, machine, write, write_docs  # noqa: E402
-from servers import Site, Voter  # noqa: E402
+from support.servers import Site, Voter  # noqa: E402
 
 WORKERS = 3
 # The load average above which something else is at work.
@@ -59,7 +59,7 @@ for number in range(20):
         for text in ("Red", "Green", "Blue", "None of these")
     ]
     for voter in range(8):
-        question.cast(f"seed {voter}", [choices[voter * 3 % 4].pk])
+        cast(question, f"seed {voter}", [choices[voter * 3 % 4].pk])
     print(question.pk)
 """
 SETTINGS = {TUTORIAL: "bench.tutorial.settings"}

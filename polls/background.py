@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from django.db import Error as DatabaseUnavailable
 from django.db import connection
 
-from . import memory
+from . import process_memory
 
 logger = logging.getLogger("polls.background")
 
@@ -46,7 +46,7 @@ class Background:
 
     def ask(self, key: Hashable, work: Work) -> threading.Event:
         """Have this done, once for all who ask before it begins; return what is set when it has been tried."""
-        if not memory.keeps():
+        if not process_memory.keeps():
             # Another thread would not see what a test has in its transaction.
             self._do(work)
             return _SET

@@ -270,11 +270,11 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
-    "polls.memory.remember",
-    "polls.middleware.utf8_only",
+    "polls.serving.spectator_cache.remember",
+    "polls.serving.middleware.utf8_only",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "polls.middleware.content_security_policy",
+    "polls.serving.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -282,11 +282,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last, so that what it refuses has the headers of every other answer; views and CSRF read the body after it.
-    "polls.middleware.whole_body",
+    "polls.serving.middleware.whole_body",
 ]
 ROOT_URLCONF = "polls.urls"
 WSGI_APPLICATION = "polls.wsgi.application"
-CSRF_FAILURE_VIEW = "polls.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "polls.serving.errors.csrf_failure"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -312,7 +312,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "polls:index"
 # The site takes votes and short texts, never files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["polls.forms.RefuseFiles"]
+FILE_UPLOAD_HANDLERS = ["polls.views.forms.RefuseFiles"]
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = _env("TIME_ZONE", "UTC")
@@ -342,7 +342,7 @@ LOGGING = {
     },
     "filters": {
         "one_line": {"()": lambda: _one_line},
-        "throttle": {"()": "polls.log_throttle.OneLine"},
+        "throttle": {"()": "polls.serving.log_throttle.OneLine"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},

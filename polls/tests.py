@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from .models import Choice, Question
+from .voting.cast import cast
 
 
 def ask(text: str, *choices: str, hours: float = -1) -> Question:
@@ -62,7 +63,7 @@ class DetailTests(TestCase):
 class ResultsTests(TestCase):
     def test_it_shows_the_votes(self):
         question = ask("Which colour?", "Red", "Blue")
-        question.cast("a" * 32, [question.choice_set.get(choice_text="Red").pk])
+        cast(question, "a" * 32, [question.choice_set.get(choice_text="Red").pk])
         page = self.client.get(reverse("polls:results", args=[question.pk]))
         self.assertEqual(page.context["question"], question)
         self.assertContains(page, "100.0%")

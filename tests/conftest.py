@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
-from servers import Site
 
-from polls import memory, rounds, throttle
+from polls.counting import rounds
 from polls.models import Choice, Question
+from polls import process_memory
+from polls.serving import spectator_cache, throttle
+from support.servers import Site
 
 Ask = Callable[..., Question]
 
@@ -34,19 +36,19 @@ def pytest_collection_modifyitems(
 
 
 @pytest.fixture(autouse=True)
-def forgetful() -> None:
+def no_throttle() -> None:
     """Whoever guessed codes in the test before has not guessed any in this one."""
-    throttle.forget()
+    throttle.clear()
 
 
 @pytest.fixture
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
-    monkeypatch.setattr(memory, "KEPT_IN_TESTS", True)
+    monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", True)
     monkeypatch.setattr(rounds, "_kept", {})
-    memory.forget()
+    spectator_cache.clear()
     yield
-    memory.forget()
+    spectator_cache.clear()
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def ask(db: None) -> Ask:
 
 
 @pytest.fixture
-def colours(ask: Ask) -> Question:
+def question(ask: Ask) -> Question:
     return ask("Which colour?", "Red", "Blue")
 
 

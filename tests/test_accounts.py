@@ -18,10 +18,10 @@ def bob(db) -> User:
 
 
 @pytest.fixture
-def poll(colours) -> Question:
+def poll(question) -> Question:
     Question.objects.update(voters="accounts")
-    colours.refresh_from_db()
-    return colours
+    question.refresh_from_db()
+    return question
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ def test_who_logs_out_leaves_nothing_to_the_next(client, poll, ann):
     assert Ballot.objects.count() == 1
 
 
-def test_a_browsers_cookie_is_no_account(client, poll, colours):
-    client.get(f"/polls/{colours.pk}/")
+def test_a_browsers_cookie_is_no_account(client, poll, question):
+    client.get(f"/polls/{question.pk}/")
     assert "voter" not in client.cookies
     client.cookies["voter"] = "x"
     vote(client, poll)
@@ -160,7 +160,7 @@ def test_the_account_is_nowhere_beside_the_ballot(client, poll, ann):
     log_in(client, ann)
     vote(client, poll)
     row = repr(Ballot.objects.values_list()[0])
-    assert "ann" not in row and len(Ballot.objects.get().voter) == 32
+    assert "ann" not in row and len(Ballot.objects.get().voter_key) == 32
 
 
 ELSEWHERE = [
@@ -181,5 +181,5 @@ def test_the_log_in_leads_to_no_other_site(client, ann, to):
 
 def test_a_wrong_password_is_one_sentence(client, ann):
     page = client.post("/accounts/login/", {"username": "ann", "password": "x"})
-    assert page.text.count('role="alert"') == 1
+    assert page.text.count('audience="alert"') == 1
     assert "do not match an account. Try again; mind capital letters." in page.text

@@ -7,7 +7,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from polls.models import Choice, Question
-from polls.voters import make_codes
+from polls.voting.cast import cast
+from polls.voting.identity import make_codes
 
 LIST = "/admin/polls/question/"
 
@@ -69,13 +70,17 @@ def test_one_choice_ignores_the_numbers_of_the_others(admin_client):
     assert (question.min_choices, question.max_choices) == (1, None)
 
 
-def test_a_kind_that_becomes_one_choice_takes_its_numbers_along(admin_client, colours):
+def test_a_kind_that_becomes_one_choice_takes_its_numbers_along(admin_client, question):
     Question.objects.update(kind="several", min_choices=2, max_choices=2)
-    data = form("?", ["Red", "Blue"], colours.choice_set.order_by("id"))
+    data = form("?", ["Red", "Blue"], question.choice_set.order_by("id"))
     data |= {"min_choices": "2", "max_choices": "2"}
-    admin_client.post(f"{LIST}{colours.pk}/change/", data)
-    colours.refresh_from_db()
-    assert (colours.kind, colours.min_choices, colours.max_choices) == ("one", 1, None)
+    admin_client.post(f"{LIST}{question.pk}/change/", data)
+    question.refresh_from_db()
+    assert (question.kind, question.min_choices, question.max_choices) == (
+        "one",
+        1,
+        None,
+    )
 
 
 def test_it_requires_as_many_choices_as_a_ballot_does(admin_client):
@@ -90,17 +95,17 @@ def test_it_rejects_more_ranks_than_there_is_room_for(admin_client):
     assert Question.objects.count() == 0
 
 
-def test_it_lists_kind_and_who_votes(admin_client, colours):
+def test_it_lists_kind_and_who_votes(admin_client, question):
     Question.objects.update(kind="several", voters="codes")
     page = admin_client.get(LIST).text
     assert '<td class="field-kind_of_question">Several choices</td>' in page
     assert '<td class="field-who_votes">By invitation code</td>' in page
 
 
-def test_it_counts_ballots_and_not_marks(admin_client, colours):
+def test_it_counts_ballots_and_not_marks(admin_client, question):
     Question.objects.update(kind="several")
-    colours.refresh_from_db()
-    colours.cast("a" * 32, list(colours.choice_set.values_list("pk", flat=True)))
+    question.refresh_from_db()
+    cast(question, "a" * 32, list(question.choice_set.values_list("pk", flat=True)))
     page = admin_client.get(LIST)
     assert '<td class="field-ballots">1</td>' in page.text
 
@@ -109,7 +114,7 @@ def test_it_lists_state_dates_and_ballots(admin_client, ask):
     ask("Later?", opens=1)
     ask("Over?", opens=-2, closes=-1)
     now = ask("Now?", "Yes", "No")
-    now.cast("a" * 32, [now.choice_set.first().pk])
+    cast(now, "a" * 32, [now.choice_set.first().pk])
     page = admin_client.get(LIST)
     rows = {q.question_text: q.ballots for q in page.context["cl"].result_list}
     assert rows == {"Later?": 0, "Over?": 0, "Now?": 1}
@@ -144,21 +149,21 @@ def hidden(page):
     return {name: value for name, value in inputs if name != "csrfmiddlewaretoken"}
 
 
-def test_close_now_asks_first(admin_client, colours, ask):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    page = act(admin_client, "close_now", colours, ask("<b>Later?", opens=1))
+def test_close_now_asks_first(admin_client, question, ask):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    page = act(admin_client, "close_now", question, ask("<b>Later?", opens=1))
     assert "Which colour?</a> (1 ballot)" in page.text and "Later?" not in page.text
     assert "Not open, and left as they are: 1." in page.text
     assert "people have voted on cannot be opened again." in page.text
     assert Question.objects.closed().count() == 0
 
 
-def test_close_now_closes_what_its_page_named(admin_client, colours, ask):
+def test_close_now_closes_what_its_page_named(admin_client, question, ask):
     ask("Another?")
-    sent = hidden(act(admin_client, "close_now", colours))
+    sent = hidden(act(admin_client, "close_now", question))
     page = admin_client.post(LIST, sent, follow=True)
     assert "Closed: 1." in page.text
-    assert Question.objects.closed().get() == colours
+    assert Question.objects.closed().get() == question
     logged = LogEntry.objects.get()
     assert (logged.object_repr, logged.change_message) == (
         "Which colour?",
@@ -166,62 +171,62 @@ def test_close_now_closes_what_its_page_named(admin_client, colours, ask):
     )
 
 
-def test_close_now_leaves_what_is_not_open(admin_client, colours, ask):
+def test_close_now_leaves_what_is_not_open(admin_client, question, ask):
     page = act(admin_client, "close_now", ask("Later?", opens=1))
     assert "Not open, and left as they were: 1." in page.text
-    sent = hidden(act(admin_client, "close_now", colours))
-    colours.close()
-    closed = Question.objects.get(pk=colours.pk).closes_at
+    sent = hidden(act(admin_client, "close_now", question))
+    question.close()
+    closed = Question.objects.get(pk=question.pk).closes_at
     page = admin_client.post(LIST, sent, follow=True)
     assert "Not open, and left as they were: 1." in page.text
-    assert Question.objects.get(pk=colours.pk).closes_at == closed
+    assert Question.objects.get(pk=question.pk).closes_at == closed
 
 
-def test_an_open_question_has_a_button_to_close_it(admin_client, colours):
-    path = f"{LIST}{colours.pk}/change/"
+def test_an_open_question_has_a_button_to_close_it(admin_client, question):
+    path = f"{LIST}{question.pk}/change/"
     page = admin_client.get(path).text
     form = page[page.index("Close now</button>") - 400 :].partition("<form")[2]
     assert f'action="{LIST}"' in form and 'name="action" value="close_now"' in form
-    assert f'name="_selected_action" value="{colours.pk}"' in form
-    colours.close()
+    assert f'name="_selected_action" value="{question.pk}"' in form
+    question.close()
     assert "Close now" not in admin_client.get(path).text
 
 
-def test_duplicate_makes_a_scheduled_copy(admin_client, colours):
-    act(admin_client, "duplicate", colours)
+def test_duplicate_makes_a_scheduled_copy(admin_client, question):
+    act(admin_client, "duplicate", question)
     assert Question.objects.scheduled().get().choice_set.count() == 2
 
 
-def test_it_leads_to_the_public_page(admin_client, colours):
-    page = admin_client.get(f"{LIST}{colours.pk}/change/").text
+def test_it_leads_to_the_public_page(admin_client, question):
+    page = admin_client.get(f"{LIST}{question.pk}/change/").text
     assert "View on site" in page
     link = page.split('class="viewsitelink"')[0].rsplit('href="', 1)[1].split('"')[0]
     target = admin_client.get(link).headers["Location"]
-    assert target.endswith(f"/polls/{colours.pk}/")
+    assert target.endswith(f"/polls/{question.pk}/")
 
 
-def test_votes_cannot_be_written(admin_client, colours):
-    red, blue = existing = list(colours.choice_set.order_by("id"))
+def test_votes_cannot_be_written(admin_client, question):
+    red, blue = existing = list(question.choice_set.order_by("id"))
     data = form("Forged?", ["Red", "Blue"], existing, **{"choice_set-0-votes": "99"})
-    admin_client.post(f"{LIST}{colours.pk}/change/", data)
+    admin_client.post(f"{LIST}{question.pk}/change/", data)
     assert Question.objects.get().question_text == "Forged?"
     assert Choice.objects.get(pk=red.pk).votes == 0
 
 
-def test_ballots_have_no_page(admin_client, colours):
+def test_ballots_have_no_page(admin_client, question):
     for model in ("ballot", "mark", "choice"):
         assert admin_client.get(f"/admin/polls/{model}/").status_code == 404
 
 
-def test_a_question_is_deleted_with_its_ballots(admin_client, colours):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    admin_client.post(f"{LIST}{colours.pk}/delete/", {"post": "yes"})
+def test_a_question_is_deleted_with_its_ballots(admin_client, question):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    admin_client.post(f"{LIST}{question.pk}/delete/", {"post": "yes"})
     assert Question.objects.count() == 0
 
 
-def test_deleting_says_how_many_codes_go_along(admin_client, colours):
-    make_codes(colours, 3)
-    page = admin_client.get(f"{LIST}{colours.pk}/delete/").text
+def test_deleting_says_how_many_codes_go_along(admin_client, question):
+    make_codes(question, 3)
+    page = admin_client.get(f"{LIST}{question.pk}/delete/").text
     assert "Invitation codes: 3" in page or "invitation codes: 3" in page
 
 
@@ -232,20 +237,20 @@ def test_markup_is_shown_as_text(admin_client, ask):
         assert "<script>alert" not in page and "<b>x" not in page
 
 
-def test_it_requires_an_organiser(client, colours):
+def test_it_requires_an_organiser(client, question):
     assert client.get(LIST).status_code == 302
-    act(client, "close_now", colours, sure="yes")
+    act(client, "close_now", question, sure="yes")
     assert Question.objects.get().is_open
 
 
-def test_actions_require_their_permission(client, colours):
+def test_actions_require_their_permission(client, question):
     viewer = User.objects.create_user("viewer", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_question"))
     client.force_login(viewer)
-    act(client, "close_now", colours)
-    act(client, "close_now", colours, sure="yes")
-    act(client, "duplicate", colours)
-    assert "Close now" not in client.get(f"{LIST}{colours.pk}/change/").text
+    act(client, "close_now", question)
+    act(client, "close_now", question, sure="yes")
+    act(client, "duplicate", question)
+    assert "Close now" not in client.get(f"{LIST}{question.pk}/change/").text
     assert Question.objects.open().count() == Question.objects.count() == 1
 
 
@@ -267,7 +272,7 @@ def test_the_list_sums_the_ballots_of_its_own_page_only(
 ):
     """In a query of its own: a subquery is worked out for all pages before on PostgreSQL."""
     asked = [ask(f"Question {n}?", "Yes", "No") for n in range(101)]
-    asked[0].cast("a" * 32, [asked[0].choice_set.first().pk])
+    cast(asked[0], "a" * 32, [asked[0].choice_set.first().pk])
     with django_assert_num_queries(5) as queries:
         page = admin_client.get(f"{LIST}?p=2")
     assert [q.ballots for q in page.context["cl"].result_list] == [1]

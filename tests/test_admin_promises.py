@@ -9,12 +9,13 @@ from django.utils.formats import date_format
 from test_admin import LIST, form
 
 from polls.models import Choice, Question
+from polls.voting.cast import cast, withdraw
 
 
 @pytest.fixture
-def voted(colours):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    return colours
+def voted(question):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    return question
 
 
 def change(client, question, **more):
@@ -214,7 +215,7 @@ def test_who_may_only_view_sees_all_as_text(client, voted):
     assert save(client, voted, results="closed").status_code == 403
 
 
-def test_a_withdrawn_ballot_was_promised_too(colours):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    colours.withdraw("a" * 32)
-    assert Question.objects.get().is_promised
+def test_a_withdrawn_ballot_was_promised_too(question):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    withdraw(question, "a" * 32)
+    assert Question.objects.get().has_been_voted_on

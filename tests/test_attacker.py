@@ -20,8 +20,10 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from polls.models import Ballot, Kind, Question, ranking
-from polls.voters import voter_key
+from polls.kinds import Kind
+from polls.models import Ballot, Question
+from polls.kinds import ranking_text
+from polls.voting.identity import voter_key
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +111,7 @@ class Poll:
                 row = choices[own[0]["choice_id"]]
                 found |= {f"choice.{name}": value for name, value in row.items()}
             if self.kind == Kind.RANKED:
-                row = rankings[ranking(mark["choice_id"] for mark in own)]
+                row = rankings[ranking_text(mark["choice_id"] for mark in own)]
                 found |= {f"ranking.{name}": value for name, value in row.items()}
             for name, value in found.items():
                 facts.setdefault(f"{self.name}: {name}", []).append(value)
@@ -259,7 +261,9 @@ def test_an_attacker_ties_nobody_to_their_ballot_after(scene):
 def erased(scene: Scene) -> list[str]:
     """Return what the purge is to erase: salts, keys and sessions."""
     questions = [poll.question for poll in scene.purged]
-    keys = Ballot.objects.filter(question__in=questions).values_list("voter", flat=True)
+    keys = Ballot.objects.filter(question__in=questions).values_list(
+        "voter_key", flat=True
+    )
     sessions = Session.objects.values_list("session_key", flat=True)
     return [*[question.voter_salt for question in questions], *keys, *sessions]
 

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
-from races import outcome
 
-from polls import ballot_box, ballot_rows
-from polls.models import Ballot, Changed, Choice, NotOpen, Question, Refused
+from polls.models import Ballot, Choice, Question
+from polls.voting import ballot_sql, group_commit
+from polls.voting.cast import QuestionChanged
+from polls.voting.cast import NotOpen, Refused, cast
+from support.races import outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,15 +27,15 @@ def ask(**fields: object) -> tuple[Question, int]:
 def together(*casts):
     """Run all in threads of their own, so that they wait for one another; return what each returned or raised."""
     with ThreadPoolExecutor(len(casts)) as threads:
-        with ballot_box._writing:
+        with group_commit._write_lock:
             runs = [threads.submit(outcome, cast) for cast in casts]
-            while len(ballot_box._waiting) < len(casts):
+            while len(group_commit._pending) < len(casts):
                 time.sleep(0.001)
         return [run.result() for run in runs]
 
 
 def voters(question, choice, names):
-    return [lambda name=name: question.cast(name, [choice]) for name in names]
+    return [lambda name=name: cast(question, name, [choice]) for name in names]
 
 
 @pytest.mark.postgresql
@@ -50,7 +52,7 @@ def test_each_has_its_own_outcome(transactional_db):
     over, too_late = ask()
     over.close()
     _, foreign = ask()
-    question.cast("again", [yes])
+    cast(question, "again", [yes])
     outcomes = together(
         *voters(question, yes, ["one", "two", "again"]),
         *voters(over, too_late, ["late"]),
@@ -71,14 +73,14 @@ def test_one_voter_twice_in_one_transaction_has_one_ballot(transactional_db):
 
 def test_a_ballot_alone_waits_for_nobody(transactional_db):
     question, yes = ask()
-    assert question.cast("a", [yes]) == Ballot.objects.get()
+    assert cast(question, "a", [yes]) == Ballot.objects.get()
 
 
 def test_it_goes_with_the_transaction_that_it_was_cast_in(transactional_db):
     question, yes = ask()
     with pytest.raises(ValueError), transaction.atomic():
-        question.cast("mine", [yes])
-        assert not ballot_box._waiting
+        cast(question, "mine", [yes])
+        assert not group_commit._pending
         raise ValueError
     assert not Ballot.objects.exists()
 
@@ -101,17 +103,17 @@ def test_it_refuses_a_ballot_made_under_another_rule(transactional_db):
     Choice.objects.create(question=question, choice_text="No")
     both = list(question.choice_set.values_list("pk", flat=True))
     Question.objects.update(kind="one")
-    with pytest.raises(Changed):
-        question.cast("a", both)
+    with pytest.raises(QuestionChanged):
+        cast(question, "a", both)
     assert not Ballot.objects.exists()
 
 
 def test_it_refuses_a_choice_that_was_renamed_under_its_voter(transactional_db):
     question, yes = ask()
-    assert question.offered == {yes: "Yes"}
+    assert question.choice_texts == {yes: "Yes"}
     Choice.objects.update(choice_text="No")
     with pytest.raises(Choice.DoesNotExist):
-        question.cast("a", [yes])
+        cast(question, "a", [yes])
     assert not Ballot.objects.exists()
 
 
@@ -134,7 +136,7 @@ def test_a_locked_database_keeps_nobody_longer_than_its_timeout(
 def test_no_time_to_wait_is_enough_where_nobody_waits(transactional_db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0)
     question, yes = ask()
-    assert question.cast("a", [yes]) == Ballot.objects.get()
+    assert cast(question, "a", [yes]) == Ballot.objects.get()
 
 
 HOUR = datetime.timedelta(hours=1)
@@ -164,10 +166,10 @@ def test_it_is_written_or_refused_at_once(transactional_db, monkeypatch, change,
         pub_date=timezone.now() - 2 * HOUR, closes_at=timezone.now() + 2 * HOUR
     )
     if voted:
-        question.cast("a", [yes])
+        cast(question, "a", [yes])
     Question.objects.update(**CHANGES[change])
-    write, tries = ballot_rows.write, []
+    write, tries = ballot_sql.insert_ballots, []
     noting = lambda ballots: (tries.append(ballots), write(ballots))
-    monkeypatch.setattr(ballot_rows, "write", noting)
-    assert isinstance(outcome(lambda: question.cast("a", [yes])), Ballot | Refused)
+    monkeypatch.setattr(ballot_sql, "insert_ballots", noting)
+    assert isinstance(outcome(lambda: cast(question, "a", [yes])), Ballot | Refused)
     assert len(tries) <= 2

@@ -14,17 +14,23 @@ import pytest
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.utils import timezone
-from races import race
 
-from polls import ballot_rows, public_count
-from polls.models import Ballot, Choice, Kind, Mark, NotOpen, Question
+from polls.counting.tally import tallies_of
+from polls.counting import ballots_csv
+from polls.kinds import Kind
+from polls.models import Ballot, Choice, Mark, Question
+from polls.retention import delete_ballots
+from polls.voting import ballot_sql
+from polls.voting.cast import cast
+from polls.voting.cast import NotOpen
+from support.races import race
 
 
 def voted(question: Question, *ballots: str) -> Question:
     """Cast these ballots, each the numbers of choices on the ballot page, such as "21"."""
     choices = list(question.choice_set.order_by("id").values_list("pk", flat=True))
     for n, numbers in enumerate(ballots):
-        question.cast(f"{n:032}", [choices[int(number) - 1] for number in numbers])
+        cast(question, f"{n:032}", [choices[int(number) - 1] for number in numbers])
     return question
 
 
@@ -46,9 +52,9 @@ def rows(client, question: Question) -> list[list[str]]:
     return list(csv.reader(text.splitlines()))
 
 
-def test_it_works(client, colours):
-    voted(colours, "1", "2", "1").close()
-    heading, *ballots = rows(client, colours)
+def test_it_works(client, question):
+    voted(question, "1", "2", "1").close()
+    heading, *ballots = rows(client, question)
     assert heading == ["receipt", "choice 1"]
     assert sorted(choice for _, choice in ballots) == ["1. Red", "1. Red", "2. Blue"]
 
@@ -61,63 +67,63 @@ def test_it_has_the_choices_in_rank_order_and_empty_fields_for_the_rest(client, 
     assert ballot[1:] == ["3. Cake", "1. Soup", ""]
 
 
-def test_it_is_sorted_by_receipt(client, colours):
-    voted(colours, *"1" * 40).close()
-    receipts = [receipt for receipt, _ in rows(client, colours)[1:]]
+def test_it_is_sorted_by_receipt(client, question):
+    voted(question, *"1" * 40).close()
+    receipts = [receipt for receipt, _ in rows(client, question)[1:]]
     assert receipts == sorted(receipts)
     assert len(set(receipts)) == 40
 
 
-def test_the_results_page_has_its_fingerprint(client, colours):
-    voted(colours, "1", "2").close()
-    page = client.get(f"/polls/{colours.pk}/results/").text
-    file = ask_for(client, colours).file
+def test_the_results_page_has_its_fingerprint(client, question):
+    voted(question, "1", "2").close()
+    page = client.get(f"/polls/{question.pk}/results/").text
+    file = ask_for(client, question).file
     assert hashlib.sha256(file).hexdigest() in page
 
 
-def test_the_fingerprint_stays_when_the_ballots_change(client, colours):
-    voted(colours, "1", "2").close()
-    before = client.get(f"/polls/{colours.pk}/results/").context["fingerprint"]
-    Ballot.objects.first().mark_set.update(choice=colours.choice_set.last())
-    Ballot.objects.last().mark_set.update(choice=colours.choice_set.last())
-    assert client.get(f"/polls/{colours.pk}/results/").context["fingerprint"] == before
-    file = ask_for(client, colours).file
+def test_the_fingerprint_stays_when_the_ballots_change(client, question):
+    voted(question, "1", "2").close()
+    before = client.get(f"/polls/{question.pk}/results/").context["fingerprint"]
+    Ballot.objects.first().mark_set.update(choice=question.choice_set.last())
+    Ballot.objects.last().mark_set.update(choice=question.choice_set.last())
+    assert client.get(f"/polls/{question.pk}/results/").context["fingerprint"] == before
+    file = ask_for(client, question).file
     assert hashlib.sha256(file).hexdigest() != before
 
 
-def test_it_has_a_line_for_a_mark_of_another_question(client, colours, ask):
-    voted(colours, "1").close()
+def test_it_has_a_line_for_a_mark_of_another_question(client, question, ask):
+    voted(question, "1").close()
     Mark.objects.update(choice=ask("Which number?", "One").choice_set.get())
-    assert rows(client, colours)[1][1] == "not a choice of this question"
-    assert client.get(f"/polls/{colours.pk}/results/").status_code == 200
+    assert rows(client, question)[1][1] == "not a choice of this question"
+    assert client.get(f"/polls/{question.pk}/results/").status_code == 200
 
 
-def test_it_is_not_there_before_the_close(client, colours):
-    page = ask_for(client, voted(colours, "1"))
+def test_it_is_not_there_before_the_close(client, question):
+    page = ask_for(client, voted(question, "1"))
     assert (page.status_code, "after the poll has closed" in page.text) == (403, True)
     assert not Question.objects.get().ballots_sha256
 
 
-def test_it_is_for_those_who_see_the_results(client, admin_client, colours):
+def test_it_is_for_those_who_see_the_results(client, admin_client, question):
     Question.objects.update(results="organisers")
-    voted(colours, "1").close()
-    assert ask_for(client, colours).status_code == 403
-    assert ask_for(admin_client, colours).status_code == 200
+    voted(question, "1").close()
+    assert ask_for(client, question).status_code == 403
+    assert ask_for(admin_client, question).status_code == 200
 
 
-def test_it_answers_304_to_who_has_it(client, colours):
-    voted(colours, "1").close()
-    headers = {"If-None-Match": ask_for(client, colours)["ETag"]}
-    assert ask_for(client, colours, **headers).status_code == 304
+def test_it_answers_304_to_who_has_it(client, question):
+    voted(question, "1").close()
+    headers = {"If-None-Match": ask_for(client, question)["ETag"]}
+    assert ask_for(client, question, **headers).status_code == 304
 
 
-def test_it_says_that_the_ballots_were_deleted(client, colours):
-    voted(colours, "1").close()
-    shown = client.get(f"/polls/{colours.pk}/results/").context["fingerprint"]
-    colours.delete_ballots()
-    page = ask_for(client, colours)
+def test_it_says_that_the_ballots_were_deleted(client, question):
+    voted(question, "1").close()
+    shown = client.get(f"/polls/{question.pk}/results/").context["fingerprint"]
+    delete_ballots(question)
+    page = ask_for(client, question)
     assert (page.status_code, "were deleted" in page.text) == (404, True)
-    assert shown in client.get(f"/polls/{colours.pk}/results/").text
+    assert shown in client.get(f"/polls/{question.pk}/results/").text
 
 
 @contextlib.contextmanager
@@ -152,7 +158,7 @@ def somebody_else_at_it() -> Iterator[bool]:
 
     def work() -> bool:
         try:
-            with public_count._turn() as mine:
+            with ballots_csv._turn() as mine:
                 begun.put(mine)
                 done.wait(10)
         finally:
@@ -170,16 +176,16 @@ def somebody_else_at_it() -> Iterator[bool]:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_page_waits_for_the_fingerprint_of_many_ballots(
-    client, colours, monkeypatch
+    client, question, monkeypatch
 ):
-    monkeypatch.setattr(public_count, "SMALL", 1)
-    voted(colours, "1", "2").close()
+    monkeypatch.setattr(ballots_csv, "SMALL", 1)
+    voted(question, "1", "2").close()
     with somebody_else_at_it():
-        assert client.get(f"/polls/{colours.pk}/results/").status_code == 200
-        page = ask_for(client, colours)
+        assert client.get(f"/polls/{question.pk}/results/").status_code == 200
+        page = ask_for(client, question)
         assert (page.status_code, "Try again" in page.text) == (503, True)
-    assert wait_for_fingerprint(client, colours)
-    assert len(rows(client, colours)) == 3
+    assert wait_for_fingerprint(client, question)
+    assert len(rows(client, question)) == 3
 
 
 def wait_for_fingerprint(client, question: Question) -> str:
@@ -195,10 +201,10 @@ def wait_for_fingerprint(client, question: Question) -> str:
 
 @pytest.mark.django_db(transaction=True)
 def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
-    client, colours, keeping, monkeypatch
+    client, question, keeping, monkeypatch
 ):
     client.cookies["known"] = "1"
-    makers, done, turn = [], threading.Event(), public_count._turn
+    makers, done, turn = [], threading.Event(), ballots_csv._turn
 
     @contextlib.contextmanager
     def slow_turn() -> Iterator[bool]:
@@ -207,30 +213,30 @@ def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
         with turn() as mine:
             yield mine
 
-    monkeypatch.setattr(public_count, "SMALL", 1)
-    monkeypatch.setattr(public_count, "_turn", slow_turn)
-    voted(colours, "1", "2").close()
-    pages = [client.get(f"/polls/{colours.pk}/results/") for _ in range(20)]
+    monkeypatch.setattr(ballots_csv, "SMALL", 1)
+    monkeypatch.setattr(ballots_csv, "_turn", slow_turn)
+    voted(question, "1", "2").close()
+    pages = [client.get(f"/polls/{question.pk}/results/") for _ in range(20)]
     assert {page.status_code for page in pages} == {200}
     assert len(makers) <= 1
     done.set()
-    assert wait_for_fingerprint(client, colours)
+    assert wait_for_fingerprint(client, question)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_ballots_of_a_small_poll_are_read_once_for_all_who_look(
-    colours, keeping, monkeypatch
+    question, keeping, monkeypatch
 ):
-    reads, read = [], public_count.file_sha256
+    reads, read = [], ballots_csv.file_sha256
 
     def read_slowly(question: Question) -> str:
         reads.append(question.pk)
         time.sleep(0.2)
         return read(question)
 
-    voted(colours, "1", "2").close()
-    monkeypatch.setattr(public_count, "file_sha256", read_slowly)
-    look = lambda: public_count.fingerprint(Question.objects.get())
+    voted(question, "1", "2").close()
+    monkeypatch.setattr(ballots_csv, "file_sha256", read_slowly)
+    look = lambda: ballots_csv.fingerprint(Question.objects.get())
     fixed = race(*[look] * 6)
     assert len(set(fixed)) == 1 and len(fixed[0]) == 64
     assert len(reads) == 1
@@ -238,14 +244,16 @@ def test_the_ballots_of_a_small_poll_are_read_once_for_all_who_look(
 
 @pytest.mark.django_db(transaction=True)
 def test_no_page_of_a_poll_that_has_closed_waits_for_a_lock(
-    client, colours, keeping, monkeypatch
+    client, question, keeping, monkeypatch
 ):
     """That it has closed, and its fingerprint, are written when the database can be written."""
     client.cookies["known"] = "1"
-    voted(colours, "1", "2")
+    voted(question, "1", "2")
     Question.objects.update(closes_at=timezone.now())
-    paths = [f"/polls/{colours.pk}/{page}" for page in ("", "results/", "results.json")]
-    with locked(colours):
+    paths = [
+        f"/polls/{question.pk}/{page}" for page in ("", "results/", "results.json")
+    ]
+    with locked(question):
         began = time.monotonic()
         pages = [client.get(path) for path in paths * 2]
         waited = time.monotonic() - began
@@ -253,25 +261,25 @@ def test_no_page_of_a_poll_that_has_closed_waits_for_a_lock(
         began = time.monotonic()
         pages += [client.get(path) for path in paths * 8]
         waited_again = time.monotonic() - began
-        Question.objects.all().tallies()
+        tallies_of(Question.objects.all())
     assert {page.status_code for page in pages} == {200}
     assert waited < 5 and waited_again < 3
     assert "is being prepared" in pages[1].text
-    assert wait_for_fingerprint(client, colours)
+    assert wait_for_fingerprint(client, question)
     assert Question.objects.get().closed_at
 
 
 @pytest.mark.django_db(transaction=True)
-def test_big_files_are_made_one_at_a_time(client, colours, monkeypatch):
-    voted(colours, "1", "2").close()
-    client.get(f"/polls/{colours.pk}/results/")
-    monkeypatch.setattr(public_count, "SMALL", 1)
+def test_big_files_are_made_one_at_a_time(client, question, monkeypatch):
+    voted(question, "1", "2").close()
+    client.get(f"/polls/{question.pk}/results/")
+    monkeypatch.setattr(ballots_csv, "SMALL", 1)
     with somebody_else_at_it():
-        assert ask_for(client, colours).status_code == 503
-    assert ask_for(client, colours).status_code == 200
+        assert ask_for(client, question).status_code == 503
+    assert ask_for(client, question).status_code == 200
 
 
-def test_a_big_file_is_on_disk_and_not_in_memory(colours, monkeypatch):
+def test_a_big_file_is_on_disk_and_not_in_memory(question, monkeypatch):
     """Half way through the file: at its end, all of it would have been in memory before."""
     on_disk = []
 
@@ -283,46 +291,48 @@ def test_a_big_file_is_on_disk_and_not_in_memory(colours, monkeypatch):
     made, make = [], tempfile.SpooledTemporaryFile
     newest = lambda: made[-1] if made else None
     keep = lambda **options: made.append(make(**options)) or made[-1]
-    monkeypatch.setattr(public_count, "pieces", pieces)
-    monkeypatch.setattr(public_count.tempfile, "SpooledTemporaryFile", keep)
-    public_count.ballots_file(colours).close()
+    monkeypatch.setattr(ballots_csv, "pieces", pieces)
+    monkeypatch.setattr(ballots_csv.tempfile, "SpooledTemporaryFile", keep)
+    ballots_csv.ballots_file(question).close()
     assert on_disk == [False, False, True]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_vote_in_flight_at_the_close_is_in_the_file(client, colours):
+def test_a_vote_in_flight_at_the_close_is_in_the_file(client, question):
     """The vote has read the clock and holds its choices; it commits after the close."""
-    voted(colours, "1")
-    cast, go_on = threading.Event(), threading.Event()
+    voted(question, "1")
+    is_cast, go_on = threading.Event(), threading.Event()
 
     def vote_slowly() -> None:
         try:
             with transaction.atomic():
-                colours.cast("late", [colours.choice_set.first().pk])
-                cast.set()
+                cast(question, "late", [question.choice_set.first().pk])
+                is_cast.set()
                 go_on.wait(10)
         finally:
             connection.close()
 
     voter = threading.Thread(target=vote_slowly)
     voter.start()
-    assert cast.wait(10)
+    assert is_cast.wait(10)
     # Straight into the row on PostgreSQL; SQLite has one writer, and the close waits for it.
     threading.Timer(0.3, go_on.set).start()
-    Question.objects.filter(pk=colours.pk).update(closes_at=colours.pub_date)
-    assert len(rows(client, colours)) == 3
+    Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date)
+    assert len(rows(client, question)) == 3
     voter.join()
     assert sum(Choice.objects.values_list("votes", flat=True)) == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_vote_that_was_long_on_its_way_does_not_change_the_file(colours, monkeypatch):
+def test_a_vote_that_was_long_on_its_way_does_not_change_the_file(
+    question, monkeypatch
+):
     """It reads the clock, is held up until after the close, and comes while the file is read."""
-    voted(colours, "1")
+    voted(question, "1")
     closes_at = timezone.now() + datetime.timedelta(seconds=0.2)
     Question.objects.update(closes_at=closes_at)
-    late, read = Question.objects.get(), public_count.file_sha256
-    chosen = min(late.offered)
+    late, read = Question.objects.get(), ballots_csv.file_sha256
+    chosen = min(late.choice_texts)
 
     class SlowClock:
         def now(self):
@@ -338,27 +348,27 @@ def test_a_vote_that_was_long_on_its_way_does_not_change_the_file(colours, monke
     def vote() -> None:
         try:
             with contextlib.suppress(NotOpen):
-                late.cast("late", [chosen])
+                cast(late, "late", [chosen])
         finally:
             connection.close()
 
-    monkeypatch.setattr(ballot_rows, "timezone", SlowClock())
-    monkeypatch.setattr(public_count, "file_sha256", read_slowly)
+    monkeypatch.setattr(ballot_sql, "timezone", SlowClock())
+    monkeypatch.setattr(ballots_csv, "file_sha256", read_slowly)
     voter = threading.Thread(target=vote)
     voter.start()
     time.sleep(0.3)
-    fixed = public_count.fix_fingerprint(Question.objects.get())
+    fixed = ballots_csv.fix_fingerprint(Question.objects.get())
     voter.join()
     assert read(Question.objects.get()) == fixed
 
 
-def test_nothing_is_fixed_before_anybody_has_voted(client, colours):
+def test_nothing_is_fixed_before_anybody_has_voted(client, question):
     """Closed by mistake and opened again: the file of nobody must not stand for all that come."""
-    colours.close()
-    client.get(f"/polls/{colours.pk}/results/")
+    question.close()
+    client.get(f"/polls/{question.pk}/results/")
     Question.objects.update(closes_at=None)
     voted(Question.objects.get(), "1", "2").close()
-    client.get(f"/polls/{colours.pk}/results/")
-    content = ask_for(client, colours).file
+    client.get(f"/polls/{question.pk}/results/")
+    content = ask_for(client, question).file
     fixed = Question.objects.get().ballots_sha256
     assert fixed == hashlib.sha256(content).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from servers import ROOT
+from support.servers import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 from load import Run  # noqa: E402

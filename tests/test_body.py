@@ -5,7 +5,8 @@ from io import BytesIO
 import pytest
 from django.test import Client
 
-from polls.models import Choice, Kind
+from polls.kinds import Kind
+from polls.models import Choice
 
 CUT = "The request was cut off on its way"
 NO_LENGTH = "This server takes no form without its length"
@@ -27,15 +28,15 @@ def post_stream(path, stream, length, kind=FORM):
     )
 
 
-def test_a_vote_that_was_cut_off_is_not_counted(colours):
+def test_a_vote_that_was_cut_off_is_not_counted(question):
     """The number that is left is another choice of the poll."""
-    pk = colours.choice_set.first().pk
-    Choice.objects.create(pk=pk * 100 + 1, question=colours, choice_text="Green")
+    pk = question.choice_set.first().pk
+    Choice.objects.create(pk=pk * 100 + 1, question=question, choice_text="Green")
     body = f"choice={pk * 100 + 1}".encode()
-    page = post(f"/polls/{colours.pk}/vote/", body[:-2], len(body))
-    assert (page.status_code, colours.ballot_set.count()) == (400, 0)
+    page = post(f"/polls/{question.pk}/vote/", body[:-2], len(body))
+    assert (page.status_code, question.ballot_set.count()) == (400, 0)
     assert CUT in page.text and "Nothing of it was counted or saved" in page.text
-    assert post(f"/polls/{colours.pk}/vote/", body, len(body)).status_code == 302
+    assert post(f"/polls/{question.pk}/vote/", body, len(body)).status_code == 302
 
 
 def test_a_ranking_that_was_cut_off_is_not_counted(ask):
@@ -83,12 +84,12 @@ def test_a_body_too_large_is_refused_before_it_is_read(db):
     assert page.status_code == 400
 
 
-def test_a_connection_that_breaks_in_the_middle_is_no_vote(colours):
+def test_a_connection_that_breaks_in_the_middle_is_no_vote(question):
     class Broken(BytesIO):
         def read(self, size=-1):
             raise ConnectionResetError
 
-    page = post_stream(f"/polls/{colours.pk}/vote/", Broken(), 10)
+    page = post_stream(f"/polls/{question.pk}/vote/", Broken(), 10)
     assert page.status_code == 400
 
 

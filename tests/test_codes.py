@@ -6,9 +6,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from polls import throttle
-from polls.models import Ballot, Invitation, Question, spell
-from polls.voters import make_codes
+from polls.codes import spell
+from polls.models import Ballot, Invitation, Question
+from polls.serving import throttle
+from polls.voting.identity import make_codes
 
 UNKNOWN = "That is not a code of this poll. Check each character, and whether it was given for another poll."
 VOID = "This code was made void. Ask the organiser for another one."
@@ -21,8 +22,8 @@ def by_code(question: Question) -> Question:
 
 
 @pytest.fixture
-def poll(colours) -> Question:
-    return by_code(colours)
+def poll(question) -> Question:
+    return by_code(question)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_it_works(client, poll, code):
     assert page.redirect_chain == [(f"/polls/{poll.pk}/", 302)]
     assert page.text.count('type="radio"') == 2
     assert vote(client, poll).status_code == 302
-    assert Ballot.objects.get().voter == Invitation.objects.get().voter
+    assert Ballot.objects.get().voter_key == Invitation.objects.get().voter_key
 
 
 def test_without_a_code_there_is_no_ballot_to_fill_in(client, poll):
@@ -71,7 +72,7 @@ def mistyped(code):
 
 
 def test_it_forgives_what_people_mistype(poll, monkeypatch):
-    monkeypatch.setattr("polls.voters.new_code", lambda: "01AB01CD01EF")
+    monkeypatch.setattr("polls.voting.identity.new_code", lambda: "01AB01CD01EF")
     ((_, code),) = make_codes(poll, 1)
     for typed in mistyped(code):
         browser, answer = claim(poll, typed)
@@ -84,7 +85,7 @@ def test_it_forgives_what_people_mistype(poll, monkeypatch):
 def test_it_rejects_a_wrong_code_with_one_sentence(poll, code, typed):
     browser, page = claim(poll, typed)
     assert page.context["error_message"] == UNKNOWN
-    assert page.text.count('role="alert"') == 1
+    assert page.text.count('audience="alert"') == 1
     assert f"code{poll.pk}" not in browser.cookies
     vote(browser, poll)
     assert Ballot.objects.count() == 0
@@ -156,9 +157,9 @@ def test_the_code_is_nowhere_in_the_database(poll, code):
     assert browser.cookies[f"code{poll.pk}"]["path"] == f"/polls/{poll.pk}/"
 
 
-def test_where_no_code_is_asked_for_the_link_leads_to_the_ballot(client, colours):
-    answer = client.get(f"/polls/{colours.pk}/code/ABC/")
-    assert answer.headers["Location"] == f"/polls/{colours.pk}/"
+def test_where_no_code_is_asked_for_the_link_leads_to_the_ballot(client, question):
+    answer = client.get(f"/polls/{question.pk}/code/ABC/")
+    assert answer.headers["Location"] == f"/polls/{question.pk}/"
 
 
 def test_the_address_of_the_form_leads_back_and_is_no_guess(client, poll):

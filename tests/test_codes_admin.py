@@ -13,14 +13,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from polls.models import Invitation, Question
-from polls.voters import make_codes, voter_key, voter_with_code
+from polls.voting.cast import cast
+from polls.voting.identity import identity_with_code, make_codes, voter_key
 
 
 @pytest.fixture
-def invited(colours):
+def invited(question):
     Question.objects.update(voters="codes")
-    colours.refresh_from_db()
-    return colours
+    question.refresh_from_db()
+    return question
 
 
 def path(question):
@@ -50,7 +51,7 @@ def squares(svg, size):
 def test_it_works(client, admin_client, invited):
     """Organiser, paper, voter: the code on the sheet votes once."""
     page = make(admin_client, invited)
-    code = page.context["slips"][1][1]
+    code = page.context["pending"][1][1]
     assert code in page.text and "No. 2" in page.text and "Which colour?" in page.text
     client.get(f"/polls/{invited.pk}/code/{code}/")
     red = invited.choice_set.first().pk
@@ -68,7 +69,7 @@ def test_every_slip_has_the_qr_code_of_its_link(admin_client, invited, settings)
     settings.SITE_URL = "https://polls.example.org"
     page = make(admin_client, invited, 20)
     size = page.context["size"]
-    for _, code, svg in page.context["slips"]:
+    for _, code, svg in page.context["pending"]:
         link = f"https://polls.example.org/polls/{invited.pk}/code/{code.replace('-', '')}/"
         qr = segno.make_qr(link, error="m", boost_error=False, mask=3)
         assert squares(svg, size) == [list(row) for row in qr.matrix_iter(border=4)]
@@ -80,9 +81,9 @@ def test_the_sheet_has_a_csv_beside_it(admin_client, invited):
     answer = admin_client.post(path(invited), {"codes": page.context["codes"]})
     head, *rows = read_csv(answer)
     assert head == ["number", "code", "link"]
-    assert [row[1] for row in rows] == [code for _, code, _ in page.context["slips"]]
+    assert [row[1] for row in rows] == [code for _, code, _ in page.context["pending"]]
     for row in rows:
-        assert voter_with_code(invited, row[1]) and row[2].startswith("http://")
+        assert identity_with_code(invited, row[1]) and row[2].startswith("http://")
     assert Invitation.objects.count() == 3
 
 
@@ -98,7 +99,7 @@ def test_codes_are_shown_once_and_kept_nowhere(admin_client, invited):
         assert "no-store" in answer.headers["Cache-Control"]
     kept = str(list(Invitation.objects.values_list()))
     page = admin_client.get(path(invited)).text
-    for _, code, _ in answers[0].context["slips"]:
+    for _, code, _ in answers[0].context["pending"]:
         assert code not in page
         assert code.replace("-", "") not in kept
 
@@ -147,8 +148,8 @@ def void(client, question, numbers):
 
 def test_it_voids_some(admin_client, invited):
     codes = dict(make_codes(invited, 9))
-    voter = voter_with_code(invited, codes[3])
-    invited.cast(voter_key(invited, voter), [invited.choice_set.first().pk])
+    voter = identity_with_code(invited, codes[3])
+    cast(invited, voter_key(invited, voter), [invited.choice_set.first().pk])
     void(admin_client, invited, "2, 5 – 6,9")
     assert "those that have not voted are void now" in void(
         admin_client, invited, "2-3"
@@ -177,8 +178,8 @@ def watch(client, question, used):
     change = f"/admin/polls/question/{question.pk}"
     seen = []
     for turn, number in enumerate(used):
-        voter = voter_key(question, voter_with_code(question, codes[number]))
-        question.cast(voter, [choices[turn % 2]])
+        voter = voter_key(question, identity_with_code(question, codes[number]))
+        cast(question, voter, [choices[turn % 2]])
         # What is void cannot vote: this is the last that they try.
         for numbers in ["2, 4", "5", "1-3", "all"] if turn == 2 else []:
             seen.append(void(client, question, numbers))
@@ -220,13 +221,13 @@ def test_it_rejects_numbers_that_are_not_there(
     assert not Invitation.objects.exclude(voided_at=None).exists()
 
 
-def test_only_a_question_with_codes_has_the_button(admin_client, colours):
-    change = f"/admin/polls/question/{colours.pk}/change/"
+def test_only_a_question_with_codes_has_the_button(admin_client, question):
+    change = f"/admin/polls/question/{question.pk}/change/"
     assert "Invitation codes" not in admin_client.get(change).text
-    page = admin_client.post(path(colours), {"number": 1, "make": "csv"}, follow=True)
+    page = admin_client.post(path(question), {"number": 1, "make": "csv"}, follow=True)
     assert "This question takes no invitation codes." in page.text
     Question.objects.update(voters="codes")
-    assert f'<a href="{path(colours)}">' in admin_client.get(change).text
+    assert f'<a href="{path(question)}">' in admin_client.get(change).text
     assert Invitation.objects.count() == 0
 
 

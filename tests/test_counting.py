@@ -5,9 +5,13 @@ from django.db import transaction
 from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from races import sound
 
-from polls.models import Choice, InvalidBallot, Kind, NotChangeable, NotOpen, Question
+from polls.counting.recount import repair
+from polls.counting.tally import tallies_of, tally_of
+from polls.kinds import InvalidBallot, Kind
+from polls.models import Choice, Question
+from polls.voting.cast import NotChangeable, NotOpen, cast, withdraw
+from support.races import assert_count_adds_up
 
 # The same examples on every machine and in every run.
 EXAMPLES = settings(
@@ -77,9 +81,9 @@ class Model:
 def act(question, ids, verb, voter, choices):
     try:
         if verb == "cast":
-            question.cast(voter, [ids[choice] for choice in choices])
+            cast(question, voter, [ids[choice] for choice in choices])
         else:
-            question.withdraw(voter)
+            withdraw(question, voter)
     except Exception as error:
         return type(error)
 
@@ -87,9 +91,9 @@ def act(question, ids, verb, voter, choices):
 def compare(question, ids, model):
     """Hold totals and ballots against the model; return the version."""
     fresh = Question.objects.filter(pk=question.pk)
-    tally = fresh.get().tally()
+    tally = tally_of(fresh.get())
     # What pages count, and what streams do.
-    assert tally == fresh.tallies()[question.pk]
+    assert tally == tallies_of(fresh)[question.pk]
     assert [choice["votes"] for choice in tally["choices"]] == model.votes
     assert tally["ballots"] == len(model.ballots)
     return tally["version"]
@@ -116,7 +120,7 @@ def play(kind, may_change, actions, last_moment):
         before, version = version, compare(question, ids, model)
         assert version >= before
     assert own_choices(question, ids) == model.ballots
-    assert sound(question) == len(model.ballots)
+    assert assert_count_adds_up(question) == len(model.ballots)
 
 
 @pytest.mark.django_db
@@ -154,9 +158,9 @@ def test_a_repair_agrees_with_the_model_too(kind):
                 getattr(model, verb)(voter, choices)
             for pk, number in zip(ids, wrong):
                 Choice.objects.filter(pk=pk).update(
-                    votes=number, ballots=number, moves=F("moves") + 1
+                    votes=number, first_marks=number, revision=F("revision") + 1
                 )
-            question.choice_set.repair()
+            repair(question)
             compare(question, ids, model)
             transaction.set_rollback(True)
 

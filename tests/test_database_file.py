@@ -14,10 +14,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from support.servers import ROOT
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.test import Client
-from servers import ROOT
 
 from polls.models import Ballot, Choice, Question
 
@@ -44,11 +44,11 @@ def replaced(suffix: str = "") -> Iterator[None]:
 
 
 @pytest.fixture
-def voter(client, colours) -> Client:
+def voter(client, question) -> Client:
     """Somebody who has voted."""
     client.raise_request_exception = False
     connection.ensure_connection()
-    assert vote(client, colours, "Red") == 302
+    assert vote(client, question, "Red") == 302
     return client
 
 
@@ -78,12 +78,12 @@ def dump() -> list[str]:
 @pytest.mark.parametrize("what", ["vote", "withdraw", "log in", "admin"])
 @pytest.mark.parametrize("happens", [moved_away, replaced])
 def test_nothing_is_written_to_a_file_that_nobody_can_open(
-    voter, colours, happens, what
+    voter, question, happens, what
 ):
     organiser = User.objects.create_superuser("olga", password="secret")
     if what == "admin":
         voter.force_login(organiser)
-    path, form = posts(colours)[what]
+    path, form = posts(question)[what]
     before = dump()
     with happens():
         answer = voter.post(path, form)
@@ -99,8 +99,8 @@ def test_nothing_is_written_to_a_file_that_nobody_can_open(
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 @pytest.mark.parametrize("happens", [moved_away, replaced])
-def test_the_log_and_its_index_are_a_part_of_it(voter, colours, happens, suffix):
-    path, form = posts(colours)["vote"]
+def test_the_log_and_its_index_are_a_part_of_it(voter, question, happens, suffix):
+    path, form = posts(question)["vote"]
     other = Client(raise_request_exception=False)
     with happens(suffix):
         assert other.post(path, form).status_code == 503
@@ -110,7 +110,7 @@ def test_the_log_and_its_index_are_a_part_of_it(voter, colours, happens, suffix)
 
 
 def test_a_transaction_that_has_begun_is_not_committed_to_a_file_that_is_gone(
-    voter, colours
+    voter, question
 ):
     with moved_away():
         with pytest.raises(OperationalError, match="was deleted or replaced"):
@@ -119,8 +119,8 @@ def test_a_transaction_that_has_begun_is_not_committed_to_a_file_that_is_gone(
     assert not Choice.objects.filter(choice_text="Green").exists()
 
 
-def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, colours):
-    path, form = posts(colours)["vote"]
+def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, question):
+    path, form = posts(question)["vote"]
     statuses = []
 
     def vote() -> None:

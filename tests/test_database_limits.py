@@ -14,6 +14,7 @@ from django.test import Client
 
 from polls.models import Ballot, Choice, Question
 from polls.postgresql import base
+from polls.voting.cast import cast
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
@@ -69,27 +70,27 @@ def visitor() -> Client:
 
 def vote(visitor: Client, question: Question) -> int:
     """Vote for the first choice."""
-    red = question.offered.copy().popitem()[0]
+    red = question.choice_texts.copy().popitem()[0]
     path = f"/polls/{question.pk}/vote/"
     return visitor.post(path, {"choice": red}).status_code
 
 
-def test_a_lock_that_is_held_for_long_is_503(visitor, colours):
-    colours.offered
-    with locked(colours):
+def test_a_lock_that_is_held_for_long_is_503(visitor, question):
+    question.choice_texts
+    with locked(question):
         began = time.monotonic()
-        assert vote(visitor, colours) == 503
+        assert vote(visitor, question) == 503
         assert time.monotonic() - began < 5
-        assert visitor.get(f"/polls/{colours.pk}/results/").status_code == 200
+        assert visitor.get(f"/polls/{question.pk}/results/").status_code == 200
     assert not Ballot.objects.exists()
-    assert vote(visitor, colours) == 302
+    assert vote(visitor, question) == 302
     assert Ballot.objects.count() == 1
 
 
-def test_a_change_gives_up_waiting_too(visitor, colours):
-    assert vote(visitor, colours) == 302
-    path = f"/polls/{colours.pk}/withdraw/"
-    with locked(colours):
+def test_a_change_gives_up_waiting_too(visitor, question):
+    assert vote(visitor, question) == 302
+    path = f"/polls/{question.pk}/withdraw/"
+    with locked(question):
         assert visitor.post(path).status_code == 503
     assert visitor.post(path).status_code == 302
 
@@ -115,30 +116,30 @@ def test_the_limit_is_there_again_after_an_error():
 
 
 def test_a_frozen_server_is_503_in_seconds(
-    visitor, colours, monkeypatch, tmp_path_factory
+    visitor, question, monkeypatch, tmp_path_factory
 ):
-    colours.offered
+    question.choice_texts
     with frozen(monkeypatch, tmp_path_factory.mktemp("f")):
         for ask in (
             lambda: visitor.get("/healthz").status_code,
-            lambda: vote(visitor, colours),
+            lambda: vote(visitor, question),
         ):
             began = time.monotonic()
             assert ask() == 503
             assert time.monotonic() - began < 5
     assert visitor.get("/healthz").status_code == 200
-    assert vote(visitor, colours) == 302
+    assert vote(visitor, question) == 302
 
 
 def test_a_server_that_freezes_during_a_vote_is_not_waited_for(
-    colours, monkeypatch, tmp_path_factory
+    question, monkeypatch, tmp_path_factory
 ):
-    choices = list(colours.offered)
+    choices = list(question.choice_texts)
     with frozen(monkeypatch, tmp_path_factory.mktemp("f")):
         began = time.monotonic()
         with pytest.raises(OperationalError):
-            colours.cast("ann", choices[:1])
+            cast(question, "ann", choices[:1])
         assert time.monotonic() - began < 6
     # What it was sent it may have done when it went on: the next time that is a change, and no second ballot.
-    assert colours.cast("ann", choices[:1])
+    assert cast(question, "ann", choices[:1])
     assert Ballot.objects.count() == Choice.objects.get(pk=choices[0]).votes == 1

@@ -7,9 +7,10 @@ import subprocess
 import time
 
 import pytest
-from polls.throttle import CODES
-from servers import ROOT, Voter, free_port
 from test_servers import COMMANDS
+
+from polls.serving.throttle import CODES
+from support.servers import ROOT, Voter, free_port
 
 pytestmark = pytest.mark.once
 

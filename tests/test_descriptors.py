@@ -9,10 +9,10 @@ import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.template import TemplateSyntaxError, engines
 from django.test import Client
-from servers import ROOT, Voter
-from streams import Stream
 
-from polls import descriptors
+from polls.serving import descriptors
+from support.servers import ROOT, Voter
+from support.streams import Stream
 
 pytestmark = pytest.mark.once
 
@@ -53,7 +53,7 @@ def test_a_flood_before_the_first_page_breaks_a_worker_no_longer_than_it_lasts(
     assert answers.split() == ["200"] * 2
 
 
-def test_healthz_tells_that_pages_are_broken(client, colours, monkeypatch):
+def test_healthz_tells_that_pages_are_broken(client, question, monkeypatch):
     assert client.get("/healthz").status_code == 200
     engine = engines["django"].engine
     monkeypatch.setattr(engine, "template_libraries", {})

@@ -3,21 +3,21 @@ import pytest
 from polls.models import Question
 
 
-def test_it_works(client, colours):
-    page = client.get(f"/polls/{colours.pk}/")
-    assert page.context["question"] == colours
+def test_it_works(client, question):
+    page = client.get(f"/polls/{question.pk}/")
+    assert page.context["question"] == question
     assert "<legend><h1>Which colour?</h1></legend>" in page.text
     assert page.text.count('type="radio"') == 2
 
 
-def test_it_gives_the_browser_a_voter_cookie_out_of_reach_of_scripts(client, colours):
-    cookie = client.get(f"/polls/{colours.pk}/").cookies["voter"]
+def test_it_gives_the_browser_a_voter_cookie_out_of_reach_of_scripts(client, question):
+    cookie = client.get(f"/polls/{question.pk}/").cookies["voter"]
     assert cookie["httponly"] and cookie["samesite"] == "Lax"
 
 
-def test_it_keeps_a_known_voter(client, colours):
-    client.get(f"/polls/{colours.pk}/")
-    assert "voter" not in client.get(f"/polls/{colours.pk}/").cookies
+def test_it_keeps_a_known_voter(client, question):
+    client.get(f"/polls/{question.pk}/")
+    assert "voter" not in client.get(f"/polls/{question.pk}/").cookies
 
 
 def test_it_rejects_a_scheduled_question(client, ask):
@@ -35,11 +35,11 @@ def test_it_offers_no_form_after_the_close(client, ask):
     assert "voter" not in page.cookies
 
 
-def test_it_shows_the_choice_made(client, colours):
-    red = colours.choice_set.first()
-    client.get(f"/polls/{colours.pk}/")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
-    page = client.get(f"/polls/{colours.pk}/").text
+def test_it_shows_the_choice_made(client, question):
+    red = question.choice_set.first()
+    client.get(f"/polls/{question.pk}/")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
+    page = client.get(f"/polls/{question.pk}/").text
     assert f'value="{red.pk}" checked' in page
     assert "Change your vote" in page
 
@@ -55,7 +55,7 @@ def test_it_handles_a_question_without_choices(client, ask):
 @pytest.mark.parametrize(
     "pk", ["0", "999", "-1", "9" * 40, "9" * 5000, "٣", "1.0", "x"]
 )
-def test_it_rejects_ids_that_are_none(client, colours, pk):
+def test_it_rejects_ids_that_are_none(client, question, pk):
     for path in ("", "results/", "results.json", "results.csv"):
         assert client.get(f"/polls/{pk}/{path}").status_code == 404
 

@@ -8,8 +8,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from polls import log_throttle
-from polls.models import Question, Voters
+from polls.views import results
+from polls.models import Voters
+from polls.serving import log_throttle
 
 
 def refuse_every_query(execute, sql, params, many, context):
@@ -28,9 +29,9 @@ def test_it_rejects_the_wrong_method_with_a_page(db, path, method):
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "delete"])
-def test_it_rejects_all_but_posting_to_the_vote_address(colours, method):
+def test_it_rejects_all_but_posting_to_the_vote_address(question, method):
     strict = Client(enforce_csrf_checks=True)
-    page = getattr(strict, method)(f"/polls/{colours.pk}/vote/")
+    page = getattr(strict, method)(f"/polls/{question.pk}/vote/")
     assert (page.status_code, page.headers["Allow"]) == (405, "POST")
 
 
@@ -42,11 +43,11 @@ def test_it_rejects_posting_elsewhere(db, path):
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain"])
 @pytest.mark.parametrize("charset", ["utf-16", "latin-1", "utf-8-sig"])
-def test_it_rejects_another_encoding(client, colours, kind, charset):
+def test_it_rejects_another_encoding(client, question, kind, charset):
     kind = f"{kind}; charset={charset}"
     for method, path in (
         ("GET", "/polls/?page=1"),
-        ("POST", f"/polls/{colours.pk}/vote/"),
+        ("POST", f"/polls/{question.pk}/vote/"),
     ):
         assert client.generic(method, path, b"x", kind).status_code == 400
 
@@ -58,11 +59,11 @@ def test_a_session_cookie_that_no_database_can_hold_is_a_bad_request(client, db)
     assert client.get("/admin/").status_code == 400
 
 
-def test_head_is_get_without_a_body(client, colours):
+def test_head_is_get_without_a_body(client, question):
     for path in (
         "/polls/",
-        f"/polls/{colours.pk}/",
-        f"/polls/{colours.pk}/results.json",
+        f"/polls/{question.pk}/",
+        f"/polls/{question.pk}/results.json",
     ):
         page = client.head(path)
         assert (page.status_code, page.content) == (200, b"")
@@ -101,11 +102,11 @@ ODD += [
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-def test_whatever_is_typed_gives_a_page(client, colours, text):
+def test_whatever_is_typed_gives_a_page(client, question, text):
     client.raise_request_exception = False
-    colours.voters = Voters.CODES
-    colours.save()
-    own = f"/polls/{colours.pk}"
+    question.voters = Voters.CODES
+    question.save()
+    own = f"/polls/{question.pk}"
     paths = [
         f"/polls/?page={text}",
         f"/r/?code={text}",
@@ -144,9 +145,9 @@ def test_it_rejects_a_host_that_is_not_ours(client, db, host):
     assert "evil" not in page.text
 
 
-def test_a_database_that_is_away_is_503_with_retry_after(client, colours):
+def test_a_database_that_is_away_is_503_with_retry_after(client, question):
     with connection.execute_wrapper(refuse_every_query):
-        for path in ("/polls/", f"/polls/{colours.pk}/", "/healthz"):
+        for path in ("/polls/", f"/polls/{question.pk}/", "/healthz"):
             page = client_without_raising(client).get(path)
             assert page.status_code == 503
             assert page.headers["Retry-After"] == "5"
@@ -186,16 +187,16 @@ def test_it_is_said_how_many_were_not(log, monkeypatch):
     assert last.endswith("(4 more since the last line)")
 
 
-def test_a_fault_of_ours_keeps_its_traceback(client, colours, monkeypatch, log):
-    monkeypatch.setattr(Question, "tally", lambda self: 1 / 0)
+def test_a_fault_of_ours_keeps_its_traceback(client, question, monkeypatch, log):
+    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
     for _ in range(2):
-        client_without_raising(client).get(f"/polls/{colours.pk}/results/")
+        client_without_raising(client).get(f"/polls/{question.pk}/results/")
     assert log.getvalue().count("ZeroDivisionError") == 2
 
 
-def test_a_fault_of_ours_is_a_page(client, colours, monkeypatch):
-    monkeypatch.setattr(Question, "tally", lambda self: 1 / 0)
-    page = client_without_raising(client).get(f"/polls/{colours.pk}/results/")
+def test_a_fault_of_ours_is_a_page(client, question, monkeypatch):
+    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
+    page = client_without_raising(client).get(f"/polls/{question.pk}/results/")
     assert page.status_code == 500
     assert "Something broke on our side" in page.text
     assert "ZeroDivisionError" not in page.text
@@ -203,13 +204,13 @@ def test_a_fault_of_ours_is_a_page(client, colours, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOSPC])
 def test_a_system_that_is_short_of_something_is_503(
-    client, colours, monkeypatch, number
+    client, question, monkeypatch, number
 ):
     def fail(self):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Question, "tally", fail)
-    page = client_without_raising(client).get(f"/polls/{colours.pk}/results/")
+    monkeypatch.setattr(results, "tally_of", fail)
+    page = client_without_raising(client).get(f"/polls/{question.pk}/results/")
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
 
 
@@ -233,11 +234,11 @@ def test_every_page_has_a_strict_security_policy(client, db, path):
     assert "unsafe" not in policy
 
 
-def test_no_page_has_inline_script_or_style(client, colours):
+def test_no_page_has_inline_script_or_style(client, question):
     for path in (
         "/polls/",
-        f"/polls/{colours.pk}/",
-        f"/polls/{colours.pk}/results/",
+        f"/polls/{question.pk}/",
+        f"/polls/{question.pk}/results/",
         "/x/",
     ):
         page = client.get(path).text

@@ -8,7 +8,8 @@ import time
 
 import pytest
 from faults.test_database_away import hang_up, server_of
-from servers import ROOT, Voter
+
+from support.servers import ROOT, Voter
 
 # On a server database nothing is made unasked.
 sqlite_only = pytest.mark.sqlite

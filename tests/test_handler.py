@@ -4,7 +4,8 @@ import http.client
 import socket
 
 import pytest
-from servers import Voter
+
+from support.servers import Voter
 
 pytestmark = pytest.mark.once
 

@@ -11,13 +11,13 @@ import threading
 import tracemalloc
 from dataclasses import dataclass, field
 
-import handler_site as site
+from support import handler_site as site
 import pytest
 from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
 
-from polls.handler import Handler
+from polls.serving.asgi_handler import Handler
 
 # Django says so of every synchronous stream under its own handler.
 pytestmark = [
@@ -135,8 +135,8 @@ def on_finish(**kwargs):
 
 @pytest.fixture(autouse=True)
 def site_settings(settings):
-    settings.ROOT_URLCONF = "handler_site"
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "handler_site.Middleware"]
+    settings.ROOT_URLCONF = "support.handler_site"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "support.handler_site.Middleware"]
     signals.request_started.connect(on_start)
     signals.request_finished.connect(on_finish)
     site.events.clear()

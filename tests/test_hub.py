@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.test import AsyncRequestFactory
 
-from polls import live, views
-from polls.voters import SPECTATOR
+from polls.audience import SPECTATOR
+from polls.serving import event_stream as live
+from polls.views import results
 
 pytestmark = pytest.mark.once
 
@@ -332,23 +333,23 @@ def test_a_server_that_cancels_is_obeyed(rows):
     "named", [{"query_params": {"version": "7"}}, {"headers": {"Last-Event-ID": "7"}}]
 )
 def test_a_page_that_names_its_version_is_not_sent_back(
-    colours, rows, monkeypatch, named
+    question, rows, monkeypatch, named
 ):
     """On its first visit in the address, later as the browser does."""
     request = AsyncRequestFactory().get("/polls/1/live/", **named)
     request.user = AnonymousUser()
     monkeypatch.setattr(live, "hub", live.Hub())
-    stream = views.live(request, colours.pk)
-    rows[colours.pk] = tally(6)
+    stream = results.live(request, question.pk)
+    rows[question.pk] = tally(6)
 
     async def scenario():
         here, page = Connection(), Connection()
-        watch = functools.partial(live.hub.watch, colours.pk, SPECTATOR, 0)
+        watch = functools.partial(live.hub.watch, question.pk, SPECTATOR, 0)
         asyncio.create_task(watch(here.receive, here.send))
         await asyncio.sleep(0.1)
         live.TICK = 0.3
         await asyncio.sleep(0.05)
-        rows[colours.pk] = tally(7)
+        rows[question.pk] = tally(7)
         asyncio.create_task(stream.serve(page.receive, page.send))
         await asyncio.sleep(0.5)
         assert (here.versions, page.versions) == ([6, 7], [7])

@@ -4,10 +4,10 @@ from django.urls import reverse
 from polls.models import Question
 
 
-def test_it_works(client, colours):
+def test_it_works(client, question):
     page = client.get("/polls/")
-    assert page.context["latest_question_list"] == [colours]
-    assert f'<a href="/polls/{colours.pk}/">Which colour?</a>' in page.text
+    assert page.context["latest_question_list"] == [question]
+    assert f'<a href="/polls/{question.pk}/">Which colour?</a>' in page.text
 
 
 def test_the_root_leads_to_it(client, db):
@@ -44,7 +44,7 @@ def test_it_pages_newest_first(client, ask):
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "2", "٣", "9" * 400, ""])
-def test_it_rejects_a_page_that_is_not_there(client, colours, page):
+def test_it_rejects_a_page_that_is_not_there(client, question, page):
     assert client.get("/polls/", {"page": page}).status_code == 404
 
 

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import Voter
-from streams import Stream, many
+
+from support.servers import Voter
+from support.streams import Stream, many
 
 ASGI = [
     "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",

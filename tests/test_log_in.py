@@ -12,10 +12,10 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
-from races import outcome
-from servers import Voter
 
-from polls import log_in, throttle
+from polls.serving import log_in, throttle
+from support.races import outcome
+from support.servers import Voter
 
 RIGHT = "ann's own words"
 PAGES = ["/accounts/login/", "/admin/login/"]

@@ -6,9 +6,9 @@ import re
 import socket
 
 import pytest
-from servers import Site, Voter
 
-from polls.access_log import clean
+from polls.serving.access_log import clean
+from support.servers import Site, Voter
 
 CODE = "7KQM-4T2W-X9RB"
 PLAIN = CODE.replace("-", "")

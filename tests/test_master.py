@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import Site, Voter
+
+from support.servers import Site, Voter
 
 pytestmark = pytest.mark.once
 

@@ -9,8 +9,11 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from polls import memory
+from polls.counting.tally import tally_of
 from polls.models import Ballot, Question
+from polls.serving import spectator_cache
+from polls import process_memory
+from polls.voting.cast import cast
 
 pytestmark = pytest.mark.usefixtures("keeping")
 ANN = "a" * 32
@@ -20,73 +23,73 @@ ANN = "a" * 32
 def clock(monkeypatch) -> SimpleNamespace:
     """It stands still: a slow machine forgets nothing in the middle of a test."""
     clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(memory, "time", clock)
+    monkeypatch.setattr(spectator_cache, "time", clock)
     return clock
 
 
 @pytest.fixture
-def red(colours) -> int:
-    return colours.choice_set.get(choice_text="Red").pk
+def red(question) -> int:
+    return question.choice_set.get(choice_text="Red").pk
 
 
 def results(client: Client, question: Question) -> str:
     return client.get(f"/polls/{question.pk}/results/").text
 
 
-def test_it_works(colours, django_assert_num_queries):
-    first = results(Client(), colours)
+def test_it_works(question, django_assert_num_queries):
+    first = results(Client(), question)
     with django_assert_num_queries(0):
-        assert results(Client(), colours) == first
+        assert results(Client(), question) == first
 
 
-def test_a_server_keeps_and_a_test_does_not(colours, monkeypatch):
-    monkeypatch.setattr(memory, "KEPT_IN_TESTS", False)
-    assert results(Client(), colours) and not memory._memory
+def test_a_server_keeps_and_a_test_does_not(question, monkeypatch):
+    monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", False)
+    assert results(Client(), question) and not spectator_cache._memory
     monkeypatch.delattr(mail, "outbox")
-    assert results(Client(), colours) and memory._memory
+    assert results(Client(), question) and spectator_cache._memory
 
 
-def test_it_is_forgotten_after_a_second(colours, red, clock):
-    assert "0 ballots" in results(Client(), colours)
-    colours.cast(ANN, [red])
+def test_it_is_forgotten_after_a_second(question, red, clock):
+    assert "0 ballots" in results(Client(), question)
+    cast(question, ANN, [red])
     clock.monotonic = lambda: 100.99
-    assert "0 ballots" in results(Client(), colours)
+    assert "0 ballots" in results(Client(), question)
     clock.monotonic = lambda: 101.0
-    assert "1 ballot" in results(Client(), colours)
+    assert "1 ballot" in results(Client(), question)
 
 
-def test_who_has_voted_sees_it_at_once(client, colours, red):
-    results(Client(), colours)
-    client.get(f"/polls/{colours.pk}/")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red})
-    assert "1 ballot" in results(client, colours)
+def test_who_has_voted_sees_it_at_once(client, question, red):
+    results(Client(), question)
+    client.get(f"/polls/{question.pk}/")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red})
+    assert "1 ballot" in results(client, question)
 
 
 def test_each_visitor_has_a_token_and_a_voter_of_their_own(
-    colours, red, django_assert_num_queries
+    question, red, django_assert_num_queries
 ):
     visitors = [Client(enforce_csrf_checks=True) for _ in range(3)]
-    visitors[0].get(f"/polls/{colours.pk}/")
+    visitors[0].get(f"/polls/{question.pk}/")
     with django_assert_num_queries(0):
-        pages = [v.get(f"/polls/{colours.pk}/") for v in visitors[1:]]
+        pages = [v.get(f"/polls/{question.pk}/") for v in visitors[1:]]
     assert len({page.cookies["csrftoken"].value for page in pages}) == 2
     assert len({page.cookies["voter"].value for page in pages}) == 2
     for visitor, page in zip(visitors[1:], pages):
         token = page.text.split('csrfmiddlewaretoken" value="')[1].split('"')[0]
         vote = {"choice": red, "csrfmiddlewaretoken": token}
-        assert visitor.post(f"/polls/{colours.pk}/vote/", vote).status_code == 302
+        assert visitor.post(f"/polls/{question.pk}/vote/", vote).status_code == 302
     assert Ballot.objects.count() == 2
 
 
-def test_what_an_organiser_sees_is_kept_for_nobody(admin_client, colours, red):
+def test_what_an_organiser_sees_is_kept_for_nobody(admin_client, question, red):
     Question.objects.update(results="organisers")
-    colours.cast(ANN, [red])
-    assert "100.0%" in results(admin_client, colours)
-    assert "100.0%" not in results(Client(), colours)
+    cast(question, ANN, [red])
+    assert "100.0%" in results(admin_client, question)
+    assert "100.0%" not in results(Client(), question)
 
 
-def test_another_name_of_the_site_is_another_page(colours):
-    path = f"/polls/{colours.pk}/share/"
+def test_another_name_of_the_site_is_another_page(question):
+    path = f"/polls/{question.pk}/share/"
     assert "http://localhost/" in Client().get(path, HTTP_HOST="localhost").text
     assert "http://127.0.0.1/" in Client().get(path, HTTP_HOST="127.0.0.1").text
 
@@ -99,9 +102,9 @@ def test_it_keeps_no_error_and_answers_no_post(client, ask):
     assert Client().post(f"/polls/{later.pk}/").status_code == 405
 
 
-def test_what_strangers_make_up_is_no_other_page(colours, django_assert_num_queries):
+def test_what_strangers_make_up_is_no_other_page(question, django_assert_num_queries):
     """Nobody pushes pages out of memory with queries, ports, zeros and methods, nor has any made anew."""
-    path = f"/polls/{colours.pk}/results.json"
+    path = f"/polls/{question.pk}/results.json"
     assert Client().head(path).status_code == 200
     with django_assert_num_queries(0):
         known = Client().get(path).content
@@ -110,13 +113,13 @@ def test_what_strangers_make_up_is_no_other_page(colours, django_assert_num_quer
             assert Client().get(f"{path}?{n}&page={n}").content == known
         longest = "&".join(map(str, range(2000)))
         assert Client().get(f"{path}?{longest}").content == known
-        assert Client().get(f"/polls/00{colours.pk}/results.json").content == known
+        assert Client().get(f"/polls/00{question.pk}/results.json").content == known
         assert Client().get(path, HTTP_HOST="LocalHost:999").content == known
-    assert len(memory._memory) == 1
+    assert len(spectator_cache._memory) == 1
 
 
-def test_a_name_that_is_not_ours_gets_nothing_from_memory(colours):
-    path = f"/polls/{colours.pk}/results.json"
+def test_a_name_that_is_not_ours_gets_nothing_from_memory(question):
+    path = f"/polls/{question.pk}/results.json"
     assert Client().get(path).status_code == 200
     assert Client().get(path, HTTP_HOST="evil.example").status_code == 400
     assert Client().get(path, HTTP_HOST="localhost,evil.example").status_code == 400
@@ -131,27 +134,27 @@ def test_a_parameter_that_is_read_makes_another_page(ask, django_assert_num_quer
         assert Client().get("/polls/?x=1&page=2&y").text == second
         assert Client().get("/polls/?p%61ge=1&page=%32").text == second
         assert Client().get("/polls/?page=2&page=1").text == first
-    assert len(memory._memory) == 2
+    assert len(spectator_cache._memory) == 2
 
 
 @pytest.mark.parametrize(
     "query, status",
     [("page=", 404), ("page", 404), ("page=%FF", 404), ("a&" * 1001, 400)],
 )
-def test_what_the_index_refuses_it_refuses_out_of_memory_too(colours, query, status):
+def test_what_the_index_refuses_it_refuses_out_of_memory_too(question, query, status):
     assert Client().get("/polls/").status_code == 200
     assert Client().get(f"/polls/?{query}").status_code == status
 
 
 def test_when_it_is_full_the_oldest_goes(ask, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(memory, "MOST", 3)
+    monkeypatch.setattr(spectator_cache, "MAX_ENTRIES", 3)
     questions = [ask(f"Question {n}?", "Yes") for n in range(4)]
     for question in questions:
         results(Client(), question)
     with django_assert_num_queries(0):
         for question in questions[1:]:
             results(Client(), question)
-    assert len(memory._memory) == 3
+    assert len(spectator_cache._memory) == 3
 
 
 WITH_A_TALLY = [
@@ -170,7 +173,7 @@ def workers(monkeypatch) -> Callable[[str], Client]:
     memories: dict[str, dict] = {}
 
     def on(name: str) -> Client:
-        monkeypatch.setattr(memory, "_memory", memories.setdefault(name, {}))
+        monkeypatch.setattr(spectator_cache, "_memory", memories.setdefault(name, {}))
         return Client()
 
     return on
@@ -178,12 +181,12 @@ def workers(monkeypatch) -> Callable[[str], Client]:
 
 @pytest.mark.parametrize("results, name", WITH_A_TALLY)
 def test_nobody_is_shown_an_older_tally_than_they_have_seen(
-    colours, red, workers, results, name, django_assert_num_queries
+    question, red, workers, results, name, django_assert_num_queries
 ):
     Question.objects.update(results=results)
-    path = f"/polls/{colours.pk}/{name}"
+    path = f"/polls/{question.pk}/{name}"
     old = workers("A").get(path)
-    colours.cast(ANN, [red])
+    cast(question, ANN, [red])
     new = workers("B").get(path)
     assert new.content != old.content
     seen = {"If-None-Match": new.headers["ETag"]}
@@ -204,17 +207,19 @@ def test_nobody_is_shown_an_older_tally_than_they_have_seen(
         {"query_params": {"version": "1"}},
     ],
 )
-def test_a_version_alone_says_what_was_seen(colours, red, workers, named):
+def test_a_version_alone_says_what_was_seen(question, red, workers, named):
     """As live.js and the pictures of a page name it."""
-    path = f"/polls/{colours.pk}/results.json"
+    path = f"/polls/{question.pk}/results.json"
     assert workers("A").get(path).json()["ballots"] == 0
-    colours.cast(ANN, [red])
+    cast(question, ANN, [red])
     assert workers("A").get(path, **named).json()["ballots"] == 1
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "1.5", "\u0663", "9" * 90])
-def test_it_handles_versions_that_are_none(colours, version, django_assert_num_queries):
-    path = f"/polls/{colours.pk}/results.json"
+def test_it_handles_versions_that_are_none(
+    question, version, django_assert_num_queries
+):
+    path = f"/polls/{question.pk}/results.json"
     known = Client().get(path).content
     named = {"If-None-Match": f'"{version}-"'.encode().decode("latin1")}
     with django_assert_num_queries(0):
@@ -222,18 +227,18 @@ def test_it_handles_versions_that_are_none(colours, version, django_assert_num_q
     assert answer.content == known
 
 
-def test_a_hidden_tally_tells_no_version(colours, red):
+def test_a_hidden_tally_tells_no_version(question, red):
     """It would tell how often votes were changed."""
     Question.objects.update(results="organisers")
-    colours.cast(ANN, [red])
-    colours.cast(ANN, [colours.choice_set.exclude(pk=red).get().pk])
-    path = f"/polls/{colours.pk}/results/"
-    assert colours.tally()["version"] == 3
+    cast(question, ANN, [red])
+    cast(question, ANN, [question.choice_set.exclude(pk=red).get().pk])
+    path = f"/polls/{question.pk}/results/"
+    assert tally_of(question)["version"] == 3
     assert Client().get(path).headers["ETag"].startswith('"1-')
 
 
-def test_a_known_answer_is_304_too(colours, django_assert_num_queries):
-    path = f"/polls/{colours.pk}/results.json"
+def test_a_known_answer_is_304_too(question, django_assert_num_queries):
+    path = f"/polls/{question.pk}/results.json"
     etag = Client().get(path).headers["ETag"]
     with django_assert_num_queries(0):
         again = Client().get(path, headers={"If-None-Match": etag})

@@ -9,7 +9,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.test import RequestFactory
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from polls.networks import networks
+from polls.serving.networks import networks
 
 pytestmark = pytest.mark.once
 

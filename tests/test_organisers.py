@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from test_admin import LIST, act, form
 
-from polls.models import Question, Role
-from polls.voters import Account, Right, lost_rights
+from polls.audience import Account, Right, lost_rights
+from polls.models import Audience, Question
 
 
 @pytest.fixture
@@ -36,50 +36,50 @@ def test_who_may_add_questions_adds_their_choices(staff):
     assert "A question needs at least 2 choices." in page.text
 
 
-def test_who_may_change_questions_changes_their_choices(staff, colours):
-    client, path = staff("change"), f"{LIST}{colours.pk}/change/"
+def test_who_may_change_questions_changes_their_choices(staff, question):
+    client, path = staff("change"), f"{LIST}{question.pk}/change/"
     assert 'name="choice_set-0-choice_text"' in client.get(path).text
-    red, blue = colours.choice_set.order_by("id")
+    red, blue = question.choice_set.order_by("id")
     data = form(choices=["Green", "Blue", "Black"], existing=[red, blue])
     data["choice_set-1-DELETE"] = "on"
     assert client.post(path, data).status_code == 302
-    texts = colours.choice_set.order_by("id").values_list("choice_text", flat=True)
+    texts = question.choice_set.order_by("id").values_list("choice_text", flat=True)
     assert list(texts) == ["Green", "Black"]
 
 
-def test_who_may_view_questions_reads_their_choices(staff, colours):
-    page = staff("view").get(f"{LIST}{colours.pk}/change/").text
+def test_who_may_view_questions_reads_their_choices(staff, question):
+    page = staff("view").get(f"{LIST}{question.pk}/change/").text
     assert "Red" in page and "choice_set-0-choice_text" not in page
     assert 'type="submit" value="Save"' not in page
 
 
 @pytest.mark.parametrize("actions", [["view"], ["change"], ["add", "change"]])
-def test_who_may_see_a_question_in_the_admin_sees_its_results(staff, colours, actions):
+def test_who_may_see_a_question_in_the_admin_sees_its_results(staff, question, actions):
     Question.objects.update(results="organisers")
     client = staff(*actions)
-    assert client.get(f"/polls/{colours.pk}/results.json").status_code == 200
+    assert client.get(f"/polls/{question.pk}/results.json").status_code == 200
     request = client.get("/polls/").wsgi_request
-    stream = Right(Role.ORGANISER, colours.pk, account=Account.of(request))
+    stream = Right(Audience.ORGANISER, question.pk, account=Account.of(request))
     assert not lost_rights([stream])
     User.objects.get().user_permissions.clear()
     assert lost_rights([stream])
 
 
 @pytest.mark.parametrize("actions", [["add", "delete"], ["add"]])
-def test_who_may_not_see_it_there_does_not(staff, colours, actions):
+def test_who_may_not_see_it_there_does_not(staff, question, actions):
     Question.objects.update(results="organisers")
-    assert staff(*actions).get(f"/polls/{colours.pk}/results.json").status_code == 403
+    assert staff(*actions).get(f"/polls/{question.pk}/results.json").status_code == 403
 
 
 @pytest.mark.parametrize(
     "actions, offered",
     [(["add", "view"], False), (["change"], False), (["add", "change"], True)],
 )
-def test_a_copy_is_offered_to_who_can_edit_it(staff, colours, actions, offered):
-    client, copy = staff(*actions), f"{LIST}{colours.pk}/duplicate/"
-    assert (copy in client.get(f"{LIST}{colours.pk}/change/").text) == offered
+def test_a_copy_is_offered_to_who_can_edit_it(staff, question, actions, offered):
+    client, copy = staff(*actions), f"{LIST}{question.pk}/duplicate/"
+    assert (copy in client.get(f"{LIST}{question.pk}/change/").text) == offered
     assert ('value="duplicate"' in client.get(LIST).text) == offered
-    act(client, "duplicate", colours)
+    act(client, "duplicate", question)
     page = client.post(copy, follow=True)
     assert page.status_code == (200 if offered else 403)
     assert ('name="question_text"' in page.text) == offered
@@ -97,18 +97,18 @@ def organiser(db):
     return client
 
 
-def test_the_group_is_all_that_an_organiser_needs(organiser, colours):
+def test_the_group_is_all_that_an_organiser_needs(organiser, question):
     assert organiser.post(f"{LIST}add/", form(voters="codes")).status_code == 302
     question = Question.objects.get(voters="codes")
     codes = f"{LIST}{question.pk}/codes/"
     made = {"number": 2, "after": 0, "make": "sheet"}
     assert "No. 2" in organiser.post(codes, made).text
-    copy = organiser.post(f"{LIST}{colours.pk}/duplicate/", follow=True)
+    copy = organiser.post(f"{LIST}{question.pk}/duplicate/", follow=True)
     assert 'name="choice_set-0-choice_text"' in copy.text
-    act(organiser, "close_now", colours, sure="yes")
-    assert Question.objects.closed().get() == colours
-    organiser.post(f"{LIST}{colours.pk}/delete/", {"post": "yes"})
-    assert not Question.objects.filter(pk=colours.pk)
+    act(organiser, "close_now", question, sure="yes")
+    assert Question.objects.closed().get() == question
+    organiser.post(f"{LIST}{question.pk}/delete/", {"post": "yes"})
+    assert not Question.objects.filter(pk=question.pk)
     assert organiser.get("/admin/auth/user/").status_code == 403
 
 

@@ -9,10 +9,11 @@ import threading
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from servers import Voter
-from streams import Stream
 
 from polls.models import Choice, Question
+from polls.voting.cast import cast
+from support.servers import Voter
+from support.streams import Stream
 
 # Recognisable wherever they come out: the totals and their percentages. (A stream's retry is 1000 to 4000.)
 RED, BLUE = 5127, 4213
@@ -62,7 +63,6 @@ MAKE = f"""
 from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
-from polls import memory
 from polls.models import Choice, Question
 User.objects.create_superuser("olga", password="opens")
 opens = timezone.now().replace(microsecond=0) - timedelta(days=1)
@@ -75,9 +75,10 @@ for policy in ("always", "voted", "closed", "organisers"):
 """
 COUNT = f"""
 from datetime import timedelta
-from polls.models import Ballot, Choice, Question, spell
-Choice.objects.filter(choice_text="Red").update(votes={RED}, ballots={RED}, moves=1)
-Choice.objects.filter(choice_text="Blue").update(votes={BLUE}, ballots={BLUE}, moves=1)
+from polls.codes import spell
+from polls.models import Ballot, Choice, Question
+Choice.objects.filter(choice_text="Red").update(votes={RED}, first_marks={RED}, revision=1)
+Choice.objects.filter(choice_text="Blue").update(votes={BLUE}, first_marks={BLUE}, revision=1)
 for question in Question.objects.filter(question_text__endswith="closed?"):
     Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date + timedelta(hours=1))
 for ballot in Ballot.objects.all():
@@ -177,7 +178,7 @@ def change(site, question: int, *sets: str) -> None:
         run("BEGIN")
         for column in sets:
             run(f"UPDATE polls_question SET {column} WHERE id = %s", question)
-        total = "UPDATE polls_choice SET votes = %s, moves = moves + 1 WHERE question_id = %s"
+        total = "UPDATE polls_choice SET votes = %s, revision = revision + 1 WHERE question_id = %s"
         run(total, BLUE, question)
         run("COMMIT")
 
@@ -245,14 +246,14 @@ def test_a_poll_that_closes_and_hides_at_once_shows_its_end_to_organisers(organi
 
 
 @pytest.fixture
-def hidden(colours) -> Question:
+def hidden(question) -> Question:
     """A poll that only its voters see, with numbers."""
     Question.objects.update(results="voted")
-    red, blue = colours.choice_set.order_by("id")
+    red, blue = question.choice_set.order_by("id")
     for choice, number in ((red, RED), (blue, BLUE)):
-        totals = {"votes": number, "ballots": number, "moves": 1}
+        totals = {"votes": number, "first_marks": number, "revision": 1}
         Choice.objects.filter(pk=choice.pk).update(**totals)
-    return colours
+    return question
 
 
 @pytest.fixture
@@ -364,7 +365,7 @@ def test_the_rounds_of_a_ranked_poll_are_hidden_with_the_rest(client, ask):
     question = Question.objects.get()
     red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
     for n, ranks in enumerate([[red, blue], [blue, green], [green, red]]):
-        question.cast(f"{n:032}", ranks)
+        cast(question, f"{n:032}", ranks)
     page = client.get(f"/polls/{question.pk}/results/")
     for word in ("Round 1", "Ahead", "lected"):
         assert word not in page.text

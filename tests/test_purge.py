@@ -2,25 +2,26 @@
 
 import contextlib
 import datetime
-import importlib
 import io
 import threading
 from pathlib import Path
 
 import psycopg
 import pytest
-from django.apps import apps
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
-from races import sound
 from test_ballots_csv import ask_for, voted
 
-from polls import background, erasure, models
-from polls.models import Ballot, Choice, Mark, NotOpen, Question, Voters
-from polls.public_count import fix_fingerprint
-from polls.voters import make_codes, voter_key, what_is_kept
+from polls import background, retention
+from polls.voting.cast import withdraw
+from polls.counting.ballots_csv import fix_fingerprint
+from polls.models import Ballot, Choice, Mark, Question, Voters
+from polls.retention import what_is_kept
+from polls.voting.cast import NotOpen, cast
+from polls.voting.identity import make_codes, voter_key
+from support.races import assert_count_adds_up
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,9 +34,9 @@ def purge(*words: str) -> str:
 
 
 @pytest.fixture
-def old(colours) -> Question:
+def old(question) -> Question:
     """Three ballots, closed ten days ago."""
-    return closed(voted(colours, "1", "2", "1"), days=10)
+    return closed(voted(question, "1", "2", "1"), days=10)
 
 
 def closed(question: Question, days: int) -> Question:
@@ -127,7 +128,7 @@ def test_an_option_goes_before_the_setting(old, settings):
 
 
 def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
-    monkeypatch.setattr(models, "DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "DELETED_AT_ONCE", 2)
     purge("--delete-ballots", "9", "--yes")
     assert (Ballot.objects.count(), Mark.objects.count()) == (0, 0)
     page = client.get(f"/polls/{old.pk}/results/")
@@ -137,8 +138,8 @@ def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
 
 
 def test_it_takes_up_a_deletion_that_was_broken_off(old, monkeypatch):
-    monkeypatch.setattr(models, "DELETED_AT_ONCE", 1)
-    monkeypatch.setattr(models.time, "sleep", lambda seconds: 1 / 0)
+    monkeypatch.setattr(retention, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(retention.time, "sleep", lambda seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         purge("--delete-ballots", "9", "--yes")
     assert Ballot.objects.count() == 2
@@ -159,7 +160,7 @@ def test_it_refuses_a_question_that_does_not_add_up_and_goes_on(old, ask, capsys
 
 def test_it_refuses_ballots_that_are_not_those_of_the_fingerprint(client, old):
     client.get(f"/polls/{old.pk}/results/")
-    Ballot.objects.filter(voter=f"{0:032}").update(receipt="0" * 12)
+    Ballot.objects.filter(voter_key=f"{0:032}").update(receipt="0" * 12)
     with pytest.raises(CommandError):
         purge("--delete-ballots", "9", "--yes")
     assert Ballot.objects.count() == 3
@@ -171,14 +172,14 @@ def test_nobody_can_be_tied_to_a_ballot_any_more(client, ask):
     question.save()
     ((_, code),) = make_codes(question, 1)
     key = voter_key(question, f"code:{code}")
-    question.cast(key, [question.choice_set.get().pk])
+    cast(question, key, [question.choice_set.get().pk])
     closed(question, days=10)
     purge("--forget-voters", "9", "--yes")
     question.refresh_from_db()
     with pytest.raises(NotOpen):
         voter_key(question, f"code:{code}")
     assert not question.invitation_set.exists()
-    assert Ballot.objects.get().voter != key
+    assert Ballot.objects.get().voter_key != key
 
 
 def test_a_poll_without_votes_is_left_alone_and_can_be_opened_again(client, ask):
@@ -195,12 +196,12 @@ def test_a_poll_without_votes_is_left_alone_and_can_be_opened_again(client, ask)
     page = client.get(f"/polls/{question.pk}/").text
     assert "This poll keeps your choice, the time" in page
     client.post(f"/polls/{question.pk}/vote/", {"choice": question.choice_set.get().pk})
-    assert sound(question) == 1
+    assert assert_count_adds_up(question) == 1
 
 
-def test_a_poll_whose_only_vote_was_withdrawn_is_forgotten(colours):
-    voted(colours, "1").withdraw(f"{0:032}")
-    closed(colours, days=10)
+def test_a_poll_whose_only_vote_was_withdrawn_is_forgotten(question):
+    withdraw(voted(question, "1"), f"{0:032}")
+    closed(question, days=10)
     purge("--forget-voters", "9", "--yes")
     assert Question.objects.get().voter_salt == ""
 
@@ -215,17 +216,17 @@ def test_a_poll_that_has_forgotten_its_voters_shows_its_pages(client, old, voter
         assert page.status_code == 200, name
 
 
-def test_nobody_votes_without_a_salt(client, colours):
+def test_nobody_votes_without_a_salt(client, question):
     """Opened by whoever writes to the database: a voter would have the same key on two polls."""
-    voter = {"choice": colours.choice_set.first().pk}
+    voter = {"choice": question.choice_set.first().pk}
     Question.objects.update(voter_salt="")
-    page = client.post(f"/polls/{colours.pk}/vote/", voter)
+    page = client.post(f"/polls/{question.pk}/vote/", voter)
     assert "this poll has forgotten its voters" in page.text
     with pytest.raises(NotOpen):
-        Question.objects.get().cast("a" * 32, [voter["choice"]])
+        cast(Question.objects.get(), "a" * 32, [voter["choice"]])
     with pytest.raises(NotOpen):
         voter_key(Question.objects.get(), "account:1")
-    assert sound(colours) == 0
+    assert assert_count_adds_up(question) == 0
 
 
 def test_a_poll_is_saved_with_a_salt_until_it_has_forgotten_its_voters(old, ask):
@@ -235,16 +236,6 @@ def test_a_poll_is_saved_with_a_salt_until_it_has_forgotten_its_voters(old, ask)
         question.save(update_fields=["closes_at"])
     assert Question.objects.get(pk=new.pk).voter_salt
     assert not Question.objects.get(pk=old.pk).voter_salt
-
-
-def test_the_upgrade_makes_salts_where_nobody_has_voted(old, ask):
-    """What an earlier purge erased too much."""
-    new = ask("Which number?", "One")
-    Question.objects.update(voter_salt="")
-    upgrade = importlib.import_module("polls.migrations.0009_salt_without_votes")
-    upgrade.make_salts(apps, None)
-    salts = dict(Question.objects.values_list("pk", "voter_salt"))
-    assert (salts[old.pk], len(salts[new.pk])) == ("", 32)
 
 
 def files() -> bytes:
@@ -290,7 +281,7 @@ def test_it_waits_for_who_still_sees_the_salt(old):
 @pytest.fixture
 def reader(old, monkeypatch):
     """Somebody who has begun to read, and for whom nobody waits long."""
-    monkeypatch.setattr(erasure.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(retention.time, "sleep", lambda seconds: None)
     on_sqlite = connection.vendor == "sqlite"
     with contextlib.closing(connection.copy()) as other, other.cursor() as cursor:
         cursor.execute(
@@ -309,9 +300,9 @@ def reader(old, monkeypatch):
 
 def test_it_notes_first_that_something_is_to_be_overwritten(db):
     """Whoever kills the run in the middle leaves that to the next one."""
-    with erasure.for_good():
-        assert erasure.is_due()
-    assert not erasure.is_due()
+    with retention.for_good():
+        assert retention.is_due()
+    assert not retention.is_due()
 
 
 @pytest.mark.parametrize("words", [[], ["--forget-voters", "9"]], ids=str)
@@ -338,9 +329,9 @@ def test_it_overwrites_nothing_without_yes(old, reader, monkeypatch):
 
 
 @pytest.mark.parametrize("days", [None, 30])
-def test_the_ballot_page_says_until_when(client, colours, settings, days):
+def test_the_ballot_page_says_until_when(client, question, settings, days):
     settings.FORGET_VOTERS_DAYS = days
-    page = client.get(f"/polls/{colours.pk}/").text
+    page = client.get(f"/polls/{question.pk}/").text
     until = "30 days after the poll has closed" if days else "the operator erases it"
     assert f"Until {until}, whoever runs this site could tie" in page
 
@@ -352,17 +343,24 @@ def test_the_ballot_page_says_that_voters_are_forgotten(client, old):
     ).text.replace("\n", " ")
 
 
-def test_what_is_kept_is_all_that_is_kept(client, colours):
+def test_what_is_kept_is_all_that_is_kept(client, question):
     """The line names a choice, a time, a receipt and a key: a new column has to be named too."""
-    voted(colours, "1")
+    voted(question, "1")
     columns = {field.name for field in Ballot._meta.fields}
-    assert columns == {"id", "question", "voter", "receipt", "cast_at", "changed_at"}
+    assert columns == {
+        "id",
+        "question",
+        "voter_key",
+        "receipt",
+        "cast_at",
+        "changed_at",
+    }
     assert {field.name for field in Mark._meta.fields} == {
         "id",
         "ballot",
         "choice",
         "rank",
     }
-    line = what_is_kept(colours)
+    line = what_is_kept(question)
     for word in ("your choice", "the time", "a receipt code", "a key made of"):
         assert word in line

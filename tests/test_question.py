@@ -6,8 +6,10 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from polls.ballot_rows import write
-from polls.models import Ballot, NotOpen, Question
+from polls.counting.tally import tallies_of
+from polls.models import Ballot, Question
+from polls.voting.ballot_sql import insert_ballots
+from polls.voting.cast import NotOpen, cast
 
 NOW = datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)
 MOMENTS = [
@@ -43,8 +45,8 @@ def test_a_ballot_is_written_where_the_state_is_open(questions, monkeypatch):
     monkeypatch.setattr(timezone, "now", lambda: NOW)
     for question in questions:
         question.choice_set.create(choice_text="Yes")
-    ballots = [Ballot(question=q, voter="a" * 32, cast_at=NOW) for q in questions]
-    write([(ballot, list(ballot.question.offered)) for ballot in ballots])
+    ballots = [Ballot(question=q, voter_key="a" * 32, cast_at=NOW) for q in questions]
+    insert_ballots([(ballot, list(ballot.question.choice_texts)) for ballot in ballots])
     written = {ballot.question for ballot in ballots if ballot.pk}
     assert written == {q for q in questions if q.state(NOW) == "open"}
 
@@ -65,7 +67,7 @@ SHOWN = {
     "vote": lambda client, question: client.post(f"/polls/{question.pk}/vote/"),
     "admin": view("/admin/polls/question/{}/change/"),
     "admin's list": view("/admin/polls/question/"),
-    "stream": lambda client, question: Question.objects.all().tallies(),
+    "stream": lambda client, question: tallies_of(Question.objects.all()),
     "purge": lambda client, question: call_command("purge", forget_voters=0, yes=True),
     "close": lambda client, question: question.close(),
 }
@@ -79,7 +81,7 @@ def test_what_was_shown_as_closed_stays_closed(
     now = timezone.now()
     question = ask("Which way?", "Left", closes=1)
     # A purge leaves alone what nobody has voted on.
-    question.cast("b" * 32, [question.choice_set.get().pk])
+    cast(question, "b" * 32, [question.choice_set.get().pk])
     later = now + datetime.timedelta(hours=2 if show != "close" else 0.5)
     monkeypatch.setattr(timezone, "now", lambda: later)
     SHOWN[show](admin_client, question)
@@ -88,7 +90,7 @@ def test_what_was_shown_as_closed_stays_closed(
     with django_assert_num_queries(0):
         assert question.state() == "closed"
     with pytest.raises(NotOpen):
-        question.cast("a" * 32, [question.choice_set.first().pk])
+        cast(question, "a" * 32, [question.choice_set.first().pk])
     assert Question.objects.closed().get() == question
 
 
@@ -133,8 +135,8 @@ def test_it_rejects_closing_before_opening(ask):
         ask("Backwards?", opens=-1, closes=-2)
 
 
-def test_close_ends_an_open_question(colours):
-    assert colours.close() is True
+def test_close_ends_an_open_question(question):
+    assert question.close() is True
     assert Question.objects.get().state() == "closed"
 
 
@@ -146,17 +148,17 @@ def test_close_leaves_a_scheduled_and_a_closed_question(ask):
     assert Question.objects.get(pk=closed.pk).closes_at == closed.closes_at
 
 
-def test_duplicate_has_the_choices_but_no_votes_and_no_voters(colours):
-    colours.cast("v" * 32, [colours.choice_set.first().pk])
-    copy = colours.duplicate()
+def test_duplicate_has_the_choices_but_no_votes_and_no_voters(question):
+    cast(question, "v" * 32, [question.choice_set.first().pk])
+    copy = question.duplicate()
     texts = list(copy.choice_set.order_by("id").values_list("choice_text", "votes"))
     assert texts == [("Red", 0), ("Blue", 0)]
     assert copy.state() == "scheduled"
-    assert copy.voter_salt != colours.voter_salt
+    assert copy.voter_salt != question.voter_salt
     assert copy.ballot_set.count() == 0
 
 
-def test_delete_takes_its_ballots_along(colours):
-    colours.cast("v" * 32, [colours.choice_set.first().pk])
-    colours.delete()
+def test_delete_takes_its_ballots_along(question):
+    cast(question, "v" * 32, [question.choice_set.first().pk])
+    question.delete()
     assert Question.objects.count() == 0

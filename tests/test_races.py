@@ -7,10 +7,12 @@ from contextlib import suppress
 import pytest
 from django.db import transaction
 from test_admin import form
-from races import race, sound
 
-from polls.models import Ballot, Choice, NotInvited, NotOpen, Question
-from polls.voters import make_codes, voter_key
+from polls.counting.recount import repair
+from polls.models import Ballot, Choice, Question
+from polls.voting.cast import NotInvited, NotOpen, cast
+from polls.voting.identity import make_codes, voter_key
+from support.races import assert_count_adds_up, race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,24 +29,26 @@ def test_one_voter_in_eight_tabs_has_one_ballot(question):
     ids = list(question.choice_set.values_list("pk", flat=True))
     for n in range(10):
         voter = f"{n:032}"
-        done = race(*(lambda i=i: question.cast(voter, [ids[i % 3]]) for i in range(8)))
+        done = race(
+            *(lambda i=i: cast(question, voter, [ids[i % 3]]) for i in range(8))
+        )
         assert all(isinstance(ballot, Ballot) for ballot in done), done
-    assert sound(question) == 10
+    assert assert_count_adds_up(question) == 10
 
 
 def test_voters_who_change_crosswise_do_not_block_each_other(question):
     """Red to blue and blue to red at the same moment: the rows are locked in one order."""
     red, blue, _ = question.choice_set.order_by("id").values_list("pk", flat=True)
     for n in range(4):
-        question.cast(f"{n:032}", [red if n % 2 else blue])
+        cast(question, f"{n:032}", [red if n % 2 else blue])
     for turn in range(10):
         first, second = (red, blue) if turn % 2 else (blue, red)
         runs = [
-            lambda n=n: question.cast(f"{n:032}", [first if n % 2 else second])
+            lambda n=n: cast(question, f"{n:032}", [first if n % 2 else second])
             for n in range(4)
         ]
         assert all(isinstance(ballot, Ballot) for ballot in race(*runs))
-    assert sound(question) == 4
+    assert assert_count_adds_up(question) == 4
 
 
 def test_no_ballot_comes_after_the_close(question):
@@ -58,13 +62,13 @@ def test_no_ballot_comes_after_the_close(question):
     def keep_voting(n):
         for turn in range(200):
             try:
-                ballot = Question.objects.get().cast(f"{n}-{turn}", [red])
+                ballot = cast(Question.objects.get(), f"{n}-{turn}", [red])
             except NotOpen:
                 return
             late.append(ballot.cast_at)
 
     assert race(close, *(lambda n=n: keep_voting(n) for n in range(3))) == [None] * 4
-    assert sound(question) == len(late)
+    assert assert_count_adds_up(question) == len(late)
     question.refresh_from_db()
     assert max(late) <= question.closes_at
 
@@ -75,7 +79,7 @@ def test_a_deleted_question_takes_the_votes_under_way_along(question):
     def keep_voting(n):
         for turn in range(100):
             try:
-                question.cast(f"{n}-{turn}", [red])
+                cast(question, f"{n}-{turn}", [red])
             except (Question.DoesNotExist, Choice.DoesNotExist):
                 return "gone"
 
@@ -91,12 +95,12 @@ def test_a_deleted_question_takes_the_votes_under_way_along(question):
 def test_voters_who_change_while_their_question_is_deleted_block_nobody(question):
     red, blue, _ = question.choice_set.order_by("id").values_list("pk", flat=True)
     for n in range(3):
-        question.cast(f"{n:032}", [red])
+        cast(question, f"{n:032}", [red])
 
     def keep_changing(n):
         for turn in range(100):
             try:
-                question.cast(f"{n:032}", [blue if turn % 2 else red])
+                cast(question, f"{n:032}", [blue if turn % 2 else red])
             except Choice.DoesNotExist:
                 return "gone"
 
@@ -125,7 +129,7 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
             shown = Question.objects.get(pk=question.pk)
             # Renamed since then: the voter is told so, and votes again.
             with suppress(Choice.DoesNotExist):
-                shown.cast(voters[-1], [choices[0].pk])
+                cast(shown, voters[-1], [choices[0].pk])
                 voters.pop()
 
     def rename():
@@ -148,7 +152,7 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
     assert results[1:] == [None] * 3
     assert results[0] == sorted(results[0], reverse=True), "saved after a refusal"
     assert set(results[0]) == {302, 200}
-    assert sound(question) == 60
+    assert assert_count_adds_up(question) == 60
 
 
 def test_an_organiser_waits_for_the_first_ballot(question, admin_client):
@@ -158,7 +162,7 @@ def test_an_organiser_waits_for_the_first_ballot(question, admin_client):
 
     def vote():
         with transaction.atomic():
-            question.cast("first", [choices[0].pk])
+            cast(question, "first", [choices[0].pk])
             under_way.set()
             time.sleep(0.5)
 
@@ -185,7 +189,7 @@ def test_codes_voided_while_people_vote_lose_no_vote(question):
         voted = 0
         for voter in voters[n::3]:
             try:
-                question.cast(voter, [green])
+                cast(question, voter, [green])
                 voted += 1
             except NotInvited:
                 pass
@@ -198,19 +202,17 @@ def test_codes_voided_while_people_vote_lose_no_vote(question):
 
     voided, *voted = race(void, *(lambda n=n: vote(n) for n in range(3)))
     assert sum(voided) + sum(voted) == 60
-    assert sound(question) == sum(voted)
+    assert assert_count_adds_up(question) == sum(voted)
 
 
 def test_a_repair_loses_no_vote_cast_meanwhile(question):
     red = question.choice_set.first().pk
-    Choice.objects.filter(pk=red).update(votes=1000, moves=1)
+    Choice.objects.filter(pk=red).update(votes=1000, revision=1)
 
     def vote(n):
         for turn in range(20):
-            question.cast(f"{n}-{turn}", [red])
+            cast(question, f"{n}-{turn}", [red])
 
-    results = race(
-        Choice.objects.all().repair, *(lambda n=n: vote(n) for n in range(3))
-    )
+    results = race(lambda: repair(question), *(lambda n=n: vote(n) for n in range(3)))
     assert results == [None] * 4
-    assert sound(question) == 60
+    assert assert_count_adds_up(question) == 60

@@ -3,22 +3,24 @@
 import pytest
 from django.test import Client
 
-from polls import throttle
-from polls.models import Ballot, Question, spell
+from polls.codes import spell
+from polls.models import Ballot, Question
+from polls.serving import throttle
+from polls.voting.cast import cast
 
 NONE = "No ballot has this receipt"
 
 
 @pytest.fixture
-def receipt(client, colours) -> str:
-    red = colours.choice_set.get(choice_text="Red")
-    client.get(f"/polls/{colours.pk}/")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def receipt(client, question) -> str:
+    red = question.choice_set.get(choice_text="Red")
+    client.get(f"/polls/{question.pk}/")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     return Ballot.objects.get().receipt
 
 
-def test_it_works(client, colours, receipt):
-    page = client.get(f"/polls/{colours.pk}/results/").text
+def test_it_works(client, question, receipt):
+    page = client.get(f"/polls/{question.pk}/results/").text
     assert f'href="/r/{receipt}/"' in page and spell(receipt) in page
     answer = Client().get(f"/r/{receipt}/")
     assert answer.status_code == 200
@@ -31,19 +33,19 @@ def test_it_shows_a_ranking_in_its_order(client, ask):
     Question.objects.update(kind="ranked")
     question.refresh_from_db()
     red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
-    ballot = question.cast("a" * 32, [green, red])
+    ballot = cast(question, "a" * 32, [green, red])
     page = client.get(f"/r/{ballot.receipt}/").text
     assert page.index("Green") < page.index("Red") and "Blue" not in page
 
 
-def test_no_one_elses_page_has_it(colours, receipt):
-    page = Client().get(f"/polls/{colours.pk}/results/").text
+def test_no_one_elses_page_has_it(question, receipt):
+    page = Client().get(f"/polls/{question.pk}/results/").text
     assert receipt not in page and spell(receipt) not in page
 
 
-def test_changing_keeps_it(client, colours, receipt):
-    blue = colours.choice_set.get(choice_text="Blue")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": blue.pk})
+def test_changing_keeps_it(client, question, receipt):
+    blue = question.choice_set.get(choice_text="Blue")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": blue.pk})
     assert Ballot.objects.get().receipt == receipt
     assert "<li>Blue</li>" in client.get(f"/r/{receipt}/").text
 
@@ -56,38 +58,38 @@ def gone(receipt: str) -> bool:
     return NONE in answer.text
 
 
-def test_a_withdrawn_ballot_has_none(client, colours, receipt):
-    client.post(f"/polls/{colours.pk}/withdraw/")
+def test_a_withdrawn_ballot_has_none(client, question, receipt):
+    client.post(f"/polls/{question.pk}/withdraw/")
     assert gone(receipt)
 
 
-def test_another_vote_after_it_was_withdrawn_has_a_new_one(client, colours, receipt):
-    client.post(f"/polls/{colours.pk}/withdraw/")
-    red = colours.choice_set.get(choice_text="Red")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def test_another_vote_after_it_was_withdrawn_has_a_new_one(client, question, receipt):
+    client.post(f"/polls/{question.pk}/withdraw/")
+    red = question.choice_set.get(choice_text="Red")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert Ballot.objects.get().receipt != receipt and gone(receipt)
 
 
-def test_a_deleted_poll_has_none(colours, receipt):
+def test_a_deleted_poll_has_none(question, receipt):
     Question.objects.all().delete()
     assert gone(receipt)
 
 
-def test_a_poll_that_gives_none_shows_none(client, colours, receipt):
+def test_a_poll_that_gives_none_shows_none(client, question, receipt):
     Question.objects.update(receipts=False)
-    page = client.get(f"/polls/{colours.pk}/results/").text
+    page = client.get(f"/polls/{question.pk}/results/").text
     assert "Your vote is counted." in page
     assert receipt not in page and spell(receipt) not in page
     assert gone(receipt)
 
 
-def test_it_stays_after_the_close(colours, receipt):
-    colours.close()
+def test_it_stays_after_the_close(question, receipt):
+    question.close()
     assert "which has closed" in Client().get(f"/r/{receipt}/").text
 
 
-def test_it_forgives_what_people_mistype(client, colours):
-    ballot = Ballot(question=colours, voter="a" * 32, receipt="01AB01CD01EF")
+def test_it_forgives_what_people_mistype(client, question):
+    ballot = Ballot(question=question, voter_key="a" * 32, receipt="01AB01CD01EF")
     ballot.save()
     for typed in (
         "01ab01cd01ef",
@@ -136,7 +138,7 @@ def test_markup_in_it_is_text(client, db):
     assert "<script>X" not in page.upper().replace("&LT;", "")
 
 
-def test_it_limits_wrong_receipts(client, colours, receipt):
+def test_it_limits_wrong_receipts(client, question, receipt):
     for _ in range(throttle.CODES.free):
         assert client.get("/r/WRONG/").status_code == 404
     answer = client.get("/r/WRONG/")
@@ -157,11 +159,13 @@ def test_right_receipts_do_not_count(client, receipt):
         assert client.get(f"/r/{receipt}/").status_code == 200
 
 
-def test_no_cache_and_no_memory_keeps_it(colours, receipt):
+def test_no_cache_and_no_memory_keeps_it(question, receipt):
     """It is right again at once when the ballot changes, for a visitor without cookies too."""
     assert "private" in Client().get(f"/r/{receipt}/").headers["Cache-Control"]
     assert "<li>Red</li>" in Client().get(f"/r/{receipt}/").text
-    colours.cast(
-        Ballot.objects.get().voter, [colours.choice_set.get(choice_text="Blue").pk]
+    cast(
+        question,
+        Ballot.objects.get().voter_key,
+        [question.choice_set.get(choice_text="Blue").pk],
     )
     assert "<li>Blue</li>" in Client().get(f"/r/{receipt}/").text

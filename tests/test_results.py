@@ -6,14 +6,15 @@ import re
 import pytest
 
 from polls.models import Question
+from polls.voting.cast import cast
 
 
 @pytest.fixture
-def counted(colours):
-    red, blue = colours.choice_set.order_by("id")
+def counted(question):
+    red, blue = question.choice_set.order_by("id")
     for n, choice in enumerate([red, red, blue]):
-        colours.cast(f"{n:032}", [choice.pk])
-    return colours
+        cast(question, f"{n:032}", [choice.pk])
+    return question
 
 
 def test_it_works(client, counted):
@@ -24,17 +25,17 @@ def test_it_works(client, counted):
     assert 'value="66.7"' in page.text
 
 
-def test_it_shows_zero_before_the_first_vote(client, colours):
-    page = client.get(f"/polls/{colours.pk}/results/").text
+def test_it_shows_zero_before_the_first_vote(client, question):
+    page = client.get(f"/polls/{question.pk}/results/").text
     assert page.count("0.0%") == 2
     assert "0 ballots" in page
 
 
-def test_it_marks_the_voters_own_choice(client, colours):
-    red = colours.choice_set.first()
-    client.get(f"/polls/{colours.pk}/")
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
-    page = client.get(f"/polls/{colours.pk}/results/").text
+def test_it_marks_the_voters_own_choice(client, question):
+    red = question.choice_set.first()
+    client.get(f"/polls/{question.pk}/")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
+    page = client.get(f"/polls/{question.pk}/results/").text
     assert page.count("Your vote</strong>") == 1
     assert page.index("Red") < page.index("Your vote</strong>") < page.index("Blue")
     assert "Change your vote" in page
@@ -67,7 +68,7 @@ def drinks(ask):
 def rank(question, *rankings):
     for n, ranking in enumerate(rankings):
         choices = dict(question.choice_set.values_list("choice_text", "pk"))
-        question.cast(f"{n:032}", [choices[text] for text in ranking])
+        cast(question, f"{n:032}", [choices[text] for text in ranking])
 
 
 def test_it_says_who_would_be_elected_and_who_is(client, drinks):
@@ -147,7 +148,7 @@ def test_json_is_answered_304_until_something_changes(client, counted):
     same = client.get(path, headers={"If-None-Match": etag})
     assert (same.status_code, same.content) == (304, b"")
     assert same.headers["ETag"] == etag
-    counted.cast("z" * 32, [counted.choice_set.first().pk])
+    cast(counted, "z" * 32, [counted.choice_set.first().pk])
     changed = client.get(path, headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert changed.headers["ETag"] != etag

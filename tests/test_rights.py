@@ -13,10 +13,11 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from polls import live
-from polls.handler import Handler
-from polls.models import Question, Role
-from polls.voters import SPECTATOR, Account, Right, lost_rights, make_codes
+from polls.audience import Account, Right, SPECTATOR, lost_rights
+from polls.models import Audience, Question
+from polls.serving.asgi_handler import Handler
+from polls.serving import event_stream as live
+from polls.voting.identity import make_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -166,7 +167,7 @@ def test_no_number_comes_after_the_right_has_gone(ask, handler):
         """Return how much of the stream was there when the right had gone, and change the tally."""
         lose(one)
         before = len(one.sent)
-        one.question.choice_set.update(votes=F("votes") + 7, moves=F("moves") + 1)
+        one.question.choice_set.update(votes=F("votes") + 7, revision=F("revision") + 1)
         return before
 
     async def scenario():
@@ -225,7 +226,7 @@ def test_it_takes_three_statements_however_many_watch(
     questions = [asked(ask, "voted"), asked(ask, "voted", "accounts")]
     account = Account("session", 1, b"")
     rights = [
-        Right(Role.VOTER, question, str(n), a)
+        Right(Audience.VOTER, question, str(n), a)
         for n in range(number)
         for question, a in ((questions[0].pk, None), (questions[1].pk, account))
     ]

@@ -10,14 +10,17 @@ from itertools import permutations
 from types import SimpleNamespace
 
 import pytest
+from support.servers import ROOT
 from django.core.management import call_command
 from django.db import OperationalError
-from races import wait_until
-from servers import ROOT
 
-from polls import background, rounds
+from polls import background
 from polls.background import Background
+from polls.counting import rounds
+from polls.counting.tally import tally_of
 from polls.models import Question
+from polls.voting.cast import cast
+from support.races import wait_until
 
 TEAS = ("Green", "Black", "White", "Herbal")
 
@@ -35,8 +38,8 @@ def cups(ask, keeping, monkeypatch, transactional_db) -> Question:
     question = ask("Which tea?", *TEAS)
     Question.objects.update(kind="ranked")
     question.refresh_from_db()
-    for n, ranking in enumerate(list(permutations(question.offered))[:6]):
-        question.cast(f"{n:032}", ranking)
+    for n, ranking in enumerate(list(permutations(question.choice_texts))[:6]):
+        cast(question, f"{n:032}", ranking)
     monkeypatch.setattr(rounds, "FEW", 5)
     return question
 
@@ -64,7 +67,7 @@ def tally(client, question: Question) -> dict:
 
 def vote(question: Question, voter: str) -> None:
     """Rank the last one of the list first: nobody had."""
-    question.cast(voter, list(question.offered)[::-1])
+    cast(question, voter, list(question.choice_texts)[::-1])
 
 
 def counted(client, question: Question) -> Question:
@@ -82,7 +85,7 @@ def test_no_page_waits_for_the_first_count(client, cups, gate):
     assert client.get(f"/polls/{cups.pk}/results.csv").status_code == 503
     assert "are being counted" in client.get(f"/polls/{cups.pk}/results.svg").text
     gate.set()
-    wait_until(lambda: tally(client, cups)["elected"] == min(cups.offered))
+    wait_until(lambda: tally(client, cups)["elected"] == min(cups.choice_texts))
 
 
 def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follow(
@@ -123,7 +126,7 @@ def test_a_count_that_began_before_a_vote_is_no_answer_to_its_voter(cups, monkey
         yield
 
     monkeypatch.setattr(rounds, "_counting", wait())
-    assert cups.tally()["rounds"][0]["votes"] == [6, 0, 0, 1]
+    assert tally_of(cups)["rounds"][0]["votes"] == [6, 0, 0, 1]
 
 
 def test_however_many_ask_one_thread_counts_once(client, cups, gate):

@@ -5,8 +5,10 @@ import random
 
 import pytest
 
+from polls.counting.instant_runoff import TIE_RULE, instant_runoff
+from polls.counting.tally import tally_of
 from polls.models import Choice, Question
-from polls.runoff import TIE_RULE, run_off
+from polls.voting.cast import cast
 
 MEMPHIS, NASHVILLE, CHATTANOOGA, KNOXVILLE = range(4)
 # electowiki.org, "Effects of different voting systems under similar circumstances": of 100 voters, each city's want
@@ -39,7 +41,7 @@ def told(rounds):
 
 def test_it_works():
     """Tennessee: Chattanooga goes out, then Nashville, whose ballots move past it to Knoxville."""
-    rounds, elected = run_off(TENNESSEE, range(4))
+    rounds, elected = instant_runoff(TENNESSEE, range(4))
     assert told(rounds) == [
         ([(0, 42), (1, 26), (2, 15), (3, 17)], 0, CHATTANOOGA),
         ([(0, 42), (1, 26), (3, 32)], 0, NASHVILLE),
@@ -63,7 +65,7 @@ def test_burlington_2009_is_won_by_kiss():
     assert pairwise(BURLINGTON, KISS, MONTROLL) == 3477
     assert pairwise(BURLINGTON, MONTROLL, WRIGHT) == 4597
     assert pairwise(BURLINGTON, WRIGHT, MONTROLL) == 3668
-    rounds, elected = run_off(BURLINGTON, range(3))
+    rounds, elected = instant_runoff(BURLINGTON, range(3))
     assert told(rounds) == [
         ([(KISS, 2982), (MONTROLL, 2554), (WRIGHT, 3297)], 0, MONTROLL),
         ([(KISS, 4314), (WRIGHT, 4064)], 455, None),
@@ -78,7 +80,7 @@ def test_the_page_and_every_file_show_these_rounds(client, ask):
     ids = list(question.choice_set.order_by("id").values_list("pk", flat=True))
     for n, (ranking, ballots) in enumerate(TENNESSEE.items()):
         for m in range(ballots):
-            question.cast(f"{n}-{m}", [ids[city] for city in ranking])
+            cast(question, f"{n}-{m}", [ids[city] for city in ranking])
     tally = client.get(f"/polls/{question.pk}/results.json").json()
     assert [r["votes"] for r in tally["rounds"]] == [
         [42, 26, 15, 17],
@@ -99,35 +101,37 @@ def test_the_page_and_every_file_show_these_rounds(client, ask):
 
 @pytest.mark.parametrize("half", [1, 50])
 def test_half_of_the_ballots_is_no_majority(half):
-    rounds, elected = run_off({(0,): half, (1, 2): half - 1, (2, 1): 1}, range(3))
+    rounds, elected = instant_runoff(
+        {(0,): half, (1, 2): half - 1, (2, 1): 1}, range(3)
+    )
     assert len(rounds) > 1 and rounds[0]["eliminated"] is not None
     assert elected == 0
 
 
 def test_a_majority_is_of_the_ballots_still_in_play():
     """4 of 9 is no majority; 4 of 7 is, when the ballots of the choice that went out name no other."""
-    rounds, elected = run_off({(0,): 4, (1,): 3, (2,): 2}, range(3))
+    rounds, elected = instant_runoff({(0,): 4, (1,): 3, (2,): 2}, range(3))
     assert told(rounds)[1] == ([(0, 4), (1, 3)], 2, None)
     assert elected == 0
 
 
 def test_it_handles_no_ballots():
-    rounds, elected = run_off({}, [7, 8])
+    rounds, elected = instant_runoff({}, [7, 8])
     assert told(rounds) == [([(7, 0), (8, 0)], 0, None)]
     assert rounds[0]["tied"] == []
     assert elected is None
 
 
 def test_it_handles_one_choice_and_none():
-    assert run_off({(7,): 3}, [7])[1] == 7
-    assert run_off({}, [7])[1] is None
-    assert run_off({}, [])[1] is None
+    assert instant_runoff({(7,): 3}, [7])[1] == 7
+    assert instant_runoff({}, [7])[1] is None
+    assert instant_runoff({}, [])[1] is None
 
 
 def test_of_the_tied_goes_out_who_had_fewer_in_the_round_before():
     """In round 2, Red and Blue have 4 each; in round 1 Blue had 3. The page would let Red go."""
     rankings = {(2,): 5, (0,): 4, (1,): 3, (3, 1): 1}
-    rounds, _ = run_off(rankings, [1, 2, 3, 0])
+    rounds, _ = instant_runoff(rankings, [1, 2, 3, 0])
     assert [r["eliminated"] for r in rounds[:2]] == [3, 1]
     assert [r["tied"] for r in rounds] == [[], [1, 0], []]
 
@@ -135,7 +139,7 @@ def test_of_the_tied_goes_out_who_had_fewer_in_the_round_before():
 def test_and_so_on_back_to_the_first_round():
     """Red and Blue are tied in rounds 3 and 2, and differ in round 1."""
     rankings = {(2,): 9, (0,): 6, (1,): 5, (3, 1): 1, (4, 0): 1, (4, 1): 1}
-    rounds, _ = run_off(rankings, [1, 2, 3, 4, 0])
+    rounds, _ = instant_runoff(rankings, [1, 2, 3, 4, 0])
     assert [r["votes"].get(0) for r in rounds[:3]] == [6, 6, 7]
     assert [r["votes"].get(1) for r in rounds[:3]] == [5, 6, 7]
     assert [r["eliminated"] for r in rounds[:3]] == [3, 4, 1]
@@ -143,7 +147,7 @@ def test_and_so_on_back_to_the_first_round():
 
 def test_of_those_equal_in_every_round_the_lowest_on_the_page_goes_out():
     for order in itertools.permutations([0, 1, 2]):
-        rounds, elected = run_off({(0,): 1, (1,): 1, (2,): 1}, order)
+        rounds, elected = instant_runoff({(0,): 1, (1,): 1, (2,): 1}, order)
         assert rounds[0]["eliminated"] == order[2]
         assert [r["tied"] for r in rounds] == [list(order), list(order[:2]), []]
         assert (rounds[1]["eliminated"], elected) == (order[1], order[0])
@@ -167,7 +171,7 @@ def test_every_ballot_is_in_every_round_and_the_elected_has_a_majority():
         chance = random.Random(seed)
         choices = list(range(chance.randint(1, 7)))
         rankings = random_rankings(chance, choices, chance.randint(1, 12))
-        rounds, elected = run_off(rankings, choices)
+        rounds, elected = instant_runoff(rankings, choices)
         for one in rounds:
             counted = sum(one["votes"].values()) + one["exhausted"]
             assert counted == sum(rankings.values()), seed
@@ -206,7 +210,7 @@ def test_it_counts_what_a_count_by_hand_counts():
         choices = list(range(5))
         chance.shuffle(choices)
         rankings = random_rankings(chance, choices, 8)
-        rounds, elected = run_off(rankings, choices)
+        rounds, elected = instant_runoff(rankings, choices)
         counted = [one["votes"] for one in rounds], elected
         assert counted == by_hand(rankings, choices), seed
 
@@ -226,7 +230,7 @@ def test_it_takes_the_time_of_the_marks_and_not_of_the_rounds():
     chance, choices = random.Random(1), [LookedUp(n) for n in range(50)]
     rankings = {tuple(chance.sample(choices, 50)): 1 for _ in range(500)}
     LookedUp.times = 0
-    rounds, _ = run_off(rankings, choices)
+    rounds, _ = instant_runoff(rankings, choices)
     assert len(rounds) > 30
     assert LookedUp.times < 3 * 500 * 50
 
@@ -237,19 +241,19 @@ def test_a_deleted_choice_takes_nothing_along(ask):
     Question.objects.update(kind="ranked")
     question.refresh_from_db()
     red, blue, green = question.choice_set.order_by("id")
-    question.cast("a" * 32, [red.pk, blue.pk])
+    cast(question, "a" * 32, [red.pk, blue.pk])
     Choice.objects.get(pk=green.pk).delete()
-    assert question.tally()["elected"] == red.pk
+    assert tally_of(question)["elected"] == red.pk
 
 
 def test_it_is_counted_again_only_after_a_vote(ask, keeping, django_assert_num_queries):
     question = ask("In which order?", "Tea", "Coffee")
     Question.objects.update(kind="ranked")
     question.refresh_from_db()
-    tea, coffee = question.offered
-    question.cast("a" * 32, [tea, coffee])
-    assert question.tally()["elected"] == tea
+    tea, coffee = question.choice_texts
+    cast(question, "a" * 32, [tea, coffee])
+    assert tally_of(question)["elected"] == tea
     with django_assert_num_queries(1):
-        question.tally()
-    question.cast("a" * 32, [coffee])
-    assert question.tally()["elected"] == coffee
+        tally_of(question)
+    cast(question, "a" * 32, [coffee])
+    assert tally_of(question)["elected"] == coffee

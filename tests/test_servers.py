@@ -5,7 +5,8 @@ import threading
 import time
 
 import pytest
-from servers import ROOT, Site, Voter
+
+from support.servers import ROOT, Site, Voter
 
 COMMANDS = [
     "gunicorn polls.wsgi",

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from servers import ROOT, free_port
+
+from support.servers import ROOT, free_port
 
 pytestmark = pytest.mark.once
 

@@ -4,38 +4,40 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from polls.voting.cast import cast
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_the_wall_has_question_link_code_and_numbers(client, colours):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    page = client.get(f"/polls/{colours.pk}/share/")
-    assert f'<a href="http://testserver/polls/{colours.pk}/">' in page.text
+def test_the_wall_has_question_link_code_and_numbers(client, question):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    page = client.get(f"/polls/{question.pk}/share/")
+    assert f'<a href="http://testserver/polls/{question.pk}/">' in page.text
     assert 'aria-label="QR code' in page.text
     assert "1 ballot" in page.text
 
 
-def test_the_link_is_the_public_address(client, colours, settings):
+def test_the_link_is_the_public_address(client, question, settings):
     settings.SITE_URL = "https://polls.example.org"
-    page = client.get(f"/polls/{colours.pk}/share/").text
-    assert f'href="https://polls.example.org/polls/{colours.pk}/"' in page
+    page = client.get(f"/polls/{question.pk}/share/").text
+    assert f'href="https://polls.example.org/polls/{question.pk}/"' in page
 
 
-def test_the_code_is_the_link(client, colours):
+def test_the_code_is_the_link(client, question):
     """Every dark square of the page is one of segno's own picture of the link, and the other way round."""
     import segno
 
-    page = client.get(f"/polls/{colours.pk}/share/")
-    code = segno.make_qr(f"http://testserver/polls/{colours.pk}/", error="m")
+    page = client.get(f"/polls/{question.pk}/share/")
+    code = segno.make_qr(f"http://testserver/polls/{question.pk}/", error="m")
     dark = sum(map(sum, code.matrix))
     assert page.text.count("h1v1h-1z") == dark
     assert page.context["code_size"] == len(code.matrix) + 8
 
 
-def test_the_picture_says_all_that_it_shows(client, colours):
-    red = colours.choice_set.first()
-    colours.cast("a" * 32, [red.pk])
-    answer = client.get(f"/polls/{colours.pk}/results.svg")
+def test_the_picture_says_all_that_it_shows(client, question):
+    red = question.choice_set.first()
+    cast(question, "a" * 32, [red.pk])
+    answer = client.get(f"/polls/{question.pk}/results.svg")
     assert answer.headers["Content-Type"].startswith("image/svg+xml")
     picture = ElementTree.fromstring(answer.content)
     assert picture.find(f"{SVG}title").text == "Which colour?"
@@ -56,7 +58,7 @@ def drinks(ask):
     tea, coffee, water = [c.pk for c in question.choice_set.order_by("id")]
     rankings = [[tea], [tea], [coffee], [coffee], [water, coffee]]
     for n, ranking in enumerate(rankings):
-        question.cast(f"{n:032}", ranking)
+        cast(question, f"{n:032}", ranking)
     return question
 
 
@@ -77,7 +79,7 @@ def test_the_picture_of_many_rounds_keeps_room_for_numbers(client, ask):
     question.kind = "ranked"
     question.save()
     for n, choice in enumerate(question.choice_set.order_by("id")):
-        question.cast(f"{n:032}", [choice.pk])
+        cast(question, f"{n:032}", [choice.pk])
     answer = client.get(f"/polls/{question.pk}/results.svg")
     picture = ElementTree.fromstring(answer.content)
     assert int(picture.get("width")) >= 60 * 19
@@ -95,16 +97,16 @@ def test_the_wall_has_the_elected_and_no_rounds(client, drinks):
     assert "data-rounds" not in page and "<img" not in page
 
 
-def test_the_picture_is_answered_304_until_something_changes(client, colours):
-    path = f"/polls/{colours.pk}/results.svg"
+def test_the_picture_is_answered_304_until_something_changes(client, question):
+    path = f"/polls/{question.pk}/results.svg"
     etag = client.get(path).headers["ETag"]
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
+    cast(question, "a" * 32, [question.choice_set.first().pk])
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_the_picture_allows_its_own_style_and_no_other(client, colours):
-    policy = client.get(f"/polls/{colours.pk}/results.svg").headers[
+def test_the_picture_allows_its_own_style_and_no_other(client, question):
+    policy = client.get(f"/polls/{question.pk}/results.svg").headers[
         "Content-Security-Policy"
     ]
     assert "style-src 'sha256-" in policy
@@ -119,8 +121,8 @@ def test_markup_stays_text(client, ask):
     ElementTree.fromstring(client.get(f"/polls/{question.pk}/results.svg").content)
 
 
-def test_a_shared_link_tells_question_and_state(client, colours):
-    page = client.get(f"/polls/{colours.pk}/results/").text
+def test_a_shared_link_tells_question_and_state(client, question):
+    page = client.get(f"/polls/{question.pk}/results/").text
     assert (
         '<meta property="og:description" content="Open, 0 ballots: Which colour?">'
         in page

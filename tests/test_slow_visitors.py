@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from servers import ROOT, Site, Voter
+
+from support.servers import ROOT, Site, Voter
 
 pytestmark = pytest.mark.once
 

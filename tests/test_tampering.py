@@ -5,18 +5,20 @@ import re
 from collections.abc import Callable
 
 import pytest
+from support.servers import ROOT
 from django.core.management import CommandError, call_command
-from servers import ROOT
 from test_ballots_csv import set_kind, voted
 
-from polls.models import Ballot, Choice, Kind, Mark, Question, Ranking
-from polls.public_count import file_sha256
+from polls.counting.recount import repair
+from polls.counting.ballots_csv import file_sha256
+from polls.kinds import Kind
+from polls.models import Ballot, Choice, Mark, Question, RankingTotal
 
 VOTER, ADDED = "0" * 32, "added"
 
 
 def change_mark(question: Question) -> None:
-    marks = Mark.objects.filter(ballot__question=question, ballot__voter=VOTER)
+    marks = Mark.objects.filter(ballot__question=question, ballot__voter_key=VOTER)
     chosen = marks.values("choice")
     other = question.choice_set.exclude(pk__in=chosen).first()
     marks.filter(rank=1).update(choice=other)
@@ -24,8 +26,7 @@ def change_mark(question: Question) -> None:
 
 def match_totals(question: Question) -> None:
     """Set the totals as whoever covers a change would."""
-    question.choice_set.all().repair()
-    Ranking.objects.repair(question)
+    repair(question)
 
 
 def change_mark_and_totals(question: Question) -> None:
@@ -34,13 +35,13 @@ def change_mark_and_totals(question: Question) -> None:
 
 
 def add_ballot(question: Question) -> None:
-    ballot = Ballot.objects.create(question=question, voter=ADDED)
+    ballot = Ballot.objects.create(question=question, voter_key=ADDED)
     Mark.objects.create(ballot=ballot, choice=question.choice_set.last())
     match_totals(question)
 
 
 def delete_ballot(question: Question) -> None:
-    Ballot.objects.filter(question=question, voter=VOTER).delete()
+    Ballot.objects.filter(question=question, voter_key=VOTER).delete()
     match_totals(question)
 
 
@@ -49,8 +50,8 @@ def change_total(question: Question) -> None:
 
 
 def change_ranking(question: Question) -> None:
-    ranking = Ranking.objects.filter(question=question).first()
-    Ranking.objects.filter(pk=ranking.pk).update(ballots=40)
+    ranking = RankingTotal.objects.filter(question=question).first()
+    RankingTotal.objects.filter(pk=ranking.pk).update(ballots=40)
 
 
 def change_mark_totals_and_fingerprint(question: Question) -> None:
@@ -107,7 +108,7 @@ def test_the_table_is_true(
 ) -> None:
     question = set_kind(ask("Lunch?", "Soup", "Rice", "Cake"), Kind.RANKED)
     voted(question, "12", "2", "31")
-    ballot, noted = Ballot.objects.get(voter=VOTER), ""
+    ballot, noted = Ballot.objects.get(voter_key=VOTER), ""
     if when == "after it":
         question.close()
         noted = client.get(f"/polls/{question.pk}/results/").context["fingerprint"]

@@ -4,11 +4,12 @@ import re
 
 import pytest
 from django.test import Client
-from races import race
 from test_admin import LIST, form
 from test_admin_promises import change, save
 
 from polls.models import Question
+from polls.voting.cast import cast
+from support.races import race
 
 TOLD = "Another organiser has changed this poll since you loaded it"
 
@@ -27,9 +28,9 @@ def load(client, question):
     return form(str(question), texts, existing, loaded=loaded)
 
 
-def test_it_works(admin_client, colours):
-    data = load(admin_client, colours) | {"question_text": "Which shade?"}
-    assert admin_client.post(path(colours), data).status_code == 302
+def test_it_works(admin_client, question):
+    data = load(admin_client, question) | {"question_text": "Which shade?"}
+    assert admin_client.post(path(question), data).status_code == 302
     assert str(Question.objects.get()) == "Which shade?"
 
 
@@ -58,28 +59,28 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("theirs, stored", CHANGES)
-def test_the_second_is_told_and_loses_nothing(admin_client, colours, theirs, stored):
-    mine = load(admin_client, colours) | {
+def test_the_second_is_told_and_loses_nothing(admin_client, question, theirs, stored):
+    mine = load(admin_client, question) | {
         "results": "closed",
         "choice_set-TOTAL_FORMS": 3,
     }
     mine["choice_set-2-choice_text"] = "Mauve"
-    theirs = load(admin_client, colours) | theirs
-    assert admin_client.post(path(colours), theirs).status_code == 302
+    theirs = load(admin_client, question) | theirs
+    assert admin_client.post(path(question), theirs).status_code == 302
     before = Question.objects.values().get()
-    page = admin_client.post(path(colours), mine)
+    page = admin_client.post(path(question), mine)
     assert page.status_code == 200 and TOLD in page.text and stored in page.text
     assert 'value="Mauve"' in page.text and 'value="closed" selected' in page.text
     assert Question.objects.values().get() == before
 
 
-def test_who_was_told_saves_by_saving_again(admin_client, colours):
-    mine = load(admin_client, colours) | {"question_text": "Which hue?"}
-    colours.close()
-    page = admin_client.post(path(colours), mine)
+def test_who_was_told_saves_by_saving_again(admin_client, question):
+    mine = load(admin_client, question) | {"question_text": "Which hue?"}
+    question.close()
+    page = admin_client.post(path(question), mine)
     assert "Stored now as “Closes”" in page.text
     (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
-    assert admin_client.post(path(colours), mine).status_code == 302
+    assert admin_client.post(path(question), mine).status_code == 302
     assert str(Question.objects.get()) == "Which hue?"
     assert Question.objects.get().is_open
 
@@ -96,58 +97,58 @@ REMOVED = {"choice_set-1-DELETE": "on"}
         (ADDED | REMOVED, "choices: Red, Green, Teal"),
     ],
 )
-def test_saving_again_cannot_mend_other_choices(admin_client, colours, theirs, stored):
-    colours.choice_set.create(choice_text="Green")
-    mine = load(admin_client, colours) | {"choice_set-2-choice_text": "Mauve"}
-    admin_client.post(path(colours), load(admin_client, colours) | theirs)
-    choices = list(colours.choice_set.values())
+def test_saving_again_cannot_mend_other_choices(admin_client, question, theirs, stored):
+    question.choice_set.create(choice_text="Green")
+    mine = load(admin_client, question) | {"choice_set-2-choice_text": "Mauve"}
+    admin_client.post(path(question), load(admin_client, question) | theirs)
+    choices = list(question.choice_set.values())
     for _ in range(2):
-        page = admin_client.post(path(colours), mine)
+        page = admin_client.post(path(question), mine)
         assert page.status_code == 200 and TOLD in page.text and stored in page.text
         assert "save again" not in page.text
         assert "You typed as choices: Red, Blue, Mauve" in page.text
         assert (
-            f'<a href="{path(colours)}" target="_blank">open it anew</a>' in page.text
+            f'<a href="{path(question)}" target="_blank">open it anew</a>' in page.text
         )
         (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
-    assert list(colours.choice_set.values()) == choices
+    assert list(question.choice_set.values()) == choices
 
 
-def test_a_choice_that_is_gone_is_named_on_the_page(admin_client, colours):
-    mine = load(admin_client, colours)
+def test_a_choice_that_is_gone_is_named_on_the_page(admin_client, question):
+    mine = load(admin_client, question)
     del mine["loaded"]
-    colours.choice_set.last().delete()
-    page = admin_client.post(path(colours), mine)
+    question.choice_set.last().delete()
+    page = admin_client.post(path(question), mine)
     assert "A choice is not there any more. Open the question anew." in page.text
 
 
-def test_a_first_ballot_is_no_change(admin_client, colours):
-    loaded = load(admin_client, colours)["loaded"]
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    assert change(admin_client, colours, loaded=loaded).status_code == 302
+def test_a_first_ballot_is_no_change(admin_client, question):
+    loaded = load(admin_client, question)["loaded"]
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    assert change(admin_client, question, loaded=loaded).status_code == 302
 
 
-def test_it_holds_after_the_first_ballot_too(admin_client, colours):
-    colours.cast("a" * 32, [colours.choice_set.first().pk])
-    loaded = load(admin_client, colours)["loaded"]
+def test_it_holds_after_the_first_ballot_too(admin_client, question):
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    loaded = load(admin_client, question)["loaded"]
     save(
         admin_client,
-        colours,
+        question,
         loaded=loaded,
         closes_at_0="2099-01-01",
         closes_at_1="0:0",
     )
-    page = save(admin_client, colours, loaded=loaded, results="organisers")
+    page = save(admin_client, question, loaded=loaded, results="organisers")
     assert TOLD in page.text and "Stored now as “Closes”: Jan. 1, 2099" in page.text
     assert Question.objects.get().closes_at.year == 2099
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_save_at_once_one_is_told(admin_client, admin_user, colours):
+def test_of_two_who_save_at_once_one_is_told(admin_client, admin_user, question):
     sent = []
     for text in ("Which shade?", "Which hue?"):
         client = Client()
         client.force_login(admin_user)
-        data = load(client, colours) | {"question_text": text}
-        sent.append(lambda client=client, data=data: client.post(path(colours), data))
+        data = load(client, question) | {"question_text": text}
+        sent.append(lambda client=client, data=data: client.post(path(question), data))
     assert sorted(answer.status_code for answer in race(*sent)) == [200, 302]

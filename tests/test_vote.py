@@ -8,49 +8,51 @@ from polls.models import Ballot, Choice, Question
 
 
 @pytest.fixture
-def red(colours) -> Choice:
-    return colours.choice_set.get(choice_text="Red")
+def red(question) -> Choice:
+    return question.choice_set.get(choice_text="Red")
 
 
 def votes() -> int:
     return sum(Choice.objects.values_list("votes", flat=True))
 
 
-def test_it_works(client, colours, red):
-    client.get(f"/polls/{colours.pk}/")
-    response = client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def test_it_works(client, question, red):
+    client.get(f"/polls/{question.pk}/")
+    response = client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert response.status_code == 302
-    assert response.headers["Location"] == f"/polls/{colours.pk}/results/"
+    assert response.headers["Location"] == f"/polls/{question.pk}/results/"
     assert votes() == Ballot.objects.count() == 1
 
 
-def test_a_second_vote_is_a_change(client, colours, red):
-    client.get(f"/polls/{colours.pk}/")
-    for choice in colours.choice_set.all():
-        client.post(f"/polls/{colours.pk}/vote/", {"choice": choice.pk})
+def test_a_second_vote_is_a_change(client, question, red):
+    client.get(f"/polls/{question.pk}/")
+    for choice in question.choice_set.all():
+        client.post(f"/polls/{question.pk}/vote/", {"choice": choice.pk})
     assert votes() == Ballot.objects.count() == 1
     assert Choice.objects.get(votes=1).choice_text == "Blue"
 
 
-def test_a_vote_without_a_cookie_is_a_new_voter_who_is_remembered(client, colours, red):
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
-    client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def test_a_vote_without_a_cookie_is_a_new_voter_who_is_remembered(
+    client, question, red
+):
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert votes() == Ballot.objects.count() == 1
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "forged:signature", "ü:é", "a" * 3000])
-def test_it_takes_a_forged_cookie_for_a_new_voter(client, colours, red, cookie):
+def test_it_takes_a_forged_cookie_for_a_new_voter(client, question, red, cookie):
     client.cookies["voter"] = cookie
-    assert client.get(f"/polls/{colours.pk}/").status_code == 200
+    assert client.get(f"/polls/{question.pk}/").status_code == 200
     client.cookies["voter"] = cookie
-    response = client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    response = client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert response.status_code == 302
     assert response.cookies["voter"].value != cookie
     assert votes() == 1
 
 
-def test_it_says_when_no_choice_was_selected(client, colours):
-    page = client.post(f"/polls/{colours.pk}/vote/")
+def test_it_says_when_no_choice_was_selected(client, question):
+    page = client.post(f"/polls/{question.pk}/vote/")
     assert "You didn&#x27;t select a choice." in page.text
     assert page.context["error_message"] == "You didn't select a choice."
     assert votes() == 0
@@ -61,43 +63,43 @@ GARBAGE = ["x", "0", "-1", "1.5", "9" * 400, "\x00", "1\x00", "\ud800", "٣", " 
 
 @pytest.mark.parametrize("kind", ["multipart", "urlencoded"])
 @pytest.mark.parametrize("choice", GARBAGE, ids=ascii)
-def test_it_rejects_garbage_with_one_sentence(client, colours, choice, kind):
+def test_it_rejects_garbage_with_one_sentence(client, question, choice, kind):
     body = {"choice": choice.encode("utf-8", "surrogatepass")}
-    path = f"/polls/{colours.pk}/vote/"
+    path = f"/polls/{question.pk}/vote/"
     if kind == "multipart":
         page = client.post(path, body)
     else:
         page = client.post(path, urlencode(body), "application/x-www-form-urlencoded")
     assert "select one of the choices below." in page.context["error_message"]
     assert "You didn't select a choice." in page.context["error_message"]
-    assert page.text.count('role="alert"') == 1
+    assert page.text.count('audience="alert"') == 1
     assert Ballot.objects.count() == votes() == 0
 
 
-def test_it_rejects_a_choice_of_another_question(client, colours, ask):
+def test_it_rejects_a_choice_of_another_question(client, question, ask):
     other = ask("Which number?", "One").choice_set.get()
-    page = client.post(f"/polls/{colours.pk}/vote/", {"choice": other.pk})
+    page = client.post(f"/polls/{question.pk}/vote/", {"choice": other.pk})
     assert "not a choice of this poll" in page.text
     assert votes() == 0
 
 
-def test_it_rejects_two_choices(client, colours):
-    both = [choice.pk for choice in colours.choice_set.all()]
-    page = client.post(f"/polls/{colours.pk}/vote/", {"choice": both})
+def test_it_rejects_two_choices(client, question):
+    both = [choice.pk for choice in question.choice_set.all()]
+    page = client.post(f"/polls/{question.pk}/vote/", {"choice": both})
     assert "Select only one choice." in page.text
     assert votes() == 0
 
 
-def test_it_says_that_the_poll_closed(client, colours, red):
-    client.get(f"/polls/{colours.pk}/")
-    colours.close()
-    page = client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def test_it_says_that_the_poll_closed(client, question, red):
+    client.get(f"/polls/{question.pk}/")
+    question.close()
+    page = client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert "This poll closed at" in page.text
     assert "Your vote was not counted." in page.text
     assert votes() == 0
 
 
-def test_it_rejects_a_scheduled_and_a_deleted_question(client, ask, colours, red):
+def test_it_rejects_a_scheduled_and_a_deleted_question(client, ask, question, red):
     later = ask("Later?", "Yes", opens=1)
     for question in (later.pk, 999):
         path = f"/polls/{question}/vote/"
@@ -105,18 +107,18 @@ def test_it_rejects_a_scheduled_and_a_deleted_question(client, ask, colours, red
     assert votes() == 0
 
 
-def test_it_shows_the_form_again_when_the_choice_is_gone(client, colours, red):
-    client.get(f"/polls/{colours.pk}/")
-    colours.choice_set.filter(pk=red.pk).delete()
-    page = client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+def test_it_shows_the_form_again_when_the_choice_is_gone(client, question, red):
+    client.get(f"/polls/{question.pk}/")
+    question.choice_set.filter(pk=red.pk).delete()
+    page = client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert "You didn&#x27;t select a choice." in page.text
     assert "select one of the choices below." in page.text
     assert "Blue" in page.text
 
 
-def test_it_requires_the_security_token(colours, red):
+def test_it_requires_the_security_token(question, red):
     strict = Client(enforce_csrf_checks=True)
-    page = strict.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+    page = strict.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert page.status_code == 403
     assert "Your vote was not counted" in page.text
     assert votes() == 0
@@ -140,29 +142,31 @@ def test_it_requires_the_security_token(colours, red):
     ],
     ids=["latin-1", "utf-16", "no boundary", "bad boundary", "fields", "8 MB", "file"],
 )
-def test_it_rejects_a_broken_or_huge_body(client, colours, body, kind):
-    page = client.generic("POST", f"/polls/{colours.pk}/vote/", body, content_type=kind)
+def test_it_rejects_a_broken_or_huge_body(client, question, body, kind):
+    page = client.generic(
+        "POST", f"/polls/{question.pk}/vote/", body, content_type=kind
+    )
     assert page.status_code == 400
     assert "Bad request" in page.text
     assert votes() == 0
 
 
 def test_it_takes_a_fixed_number_of_queries(
-    client, colours, red, django_assert_num_queries
+    client, question, red, django_assert_num_queries
 ):
-    client.get(f"/polls/{colours.pk}/")
+    client.get(f"/polls/{question.pk}/")
     # Beside the statements that write the ballot, which Django does not see.
     queries = {"sqlite": 4, "postgresql": 2}[connection.vendor]
     with django_assert_num_queries(queries):
-        client.post(f"/polls/{colours.pk}/vote/", {"choice": red.pk})
+        client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
     assert Question.objects.count() == 1
 
 
-def test_it_refuses_a_vote_for_words_that_its_voter_did_not_read(client, colours, red):
-    page = client.get(f"/polls/{colours.pk}/").text
+def test_it_refuses_a_vote_for_words_that_its_voter_did_not_read(client, question, red):
+    page = client.get(f"/polls/{question.pk}/").text
     wording = page.split('name="wording" value="')[1].split('"')[0]
-    colours.choice_set.filter(pk=red.pk).update(choice_text="Green")
+    question.choice_set.filter(pk=red.pk).update(choice_text="Green")
     vote = {"choice": red.pk, "wording": wording}
-    page = client.post(f"/polls/{colours.pk}/vote/", vote)
+    page = client.post(f"/polls/{question.pk}/vote/", vote)
     assert "The poll has just changed. Read it again, then vote." in page.text
     assert "Green" in page.text and votes() == 0

@@ -4,31 +4,31 @@ import pytest
 from django.test import RequestFactory
 
 from polls.models import Ballot
-from polls.voters import new_voter, read_voter, voter_key
+from polls.voting.identity import identify, new_identity, voter_key
 
 
 def test_a_voter_has_another_key_on_each_question(ask):
-    voter = new_voter()
+    voter = new_identity()
     keys = {voter_key(ask(f"Question {n}?"), voter) for n in range(3)}
     assert len(keys) == 3
     assert all(len(key) == 32 for key in keys)
 
 
-def test_the_key_depends_on_the_secret_and_the_salt(colours, settings):
-    voter = new_voter()
-    first = voter_key(colours, voter)
-    assert voter_key(colours, voter) == first
-    colours.voter_salt = "another"
-    second = voter_key(colours, voter)
+def test_the_key_depends_on_the_secret_and_the_salt(question, settings):
+    voter = new_identity()
+    first = voter_key(question, voter)
+    assert voter_key(question, voter) == first
+    question.voter_salt = "another"
+    second = voter_key(question, voter)
     settings.SECRET_KEY = "another" * 8
-    assert len({first, second, voter_key(colours, voter)}) == 3
+    assert len({first, second, voter_key(question, voter)}) == 3
 
 
-def test_the_cookie_is_nowhere_in_the_database(client, colours):
-    client.get(f"/polls/{colours.pk}/")
-    red = colours.choice_set.first()
+def test_the_cookie_is_nowhere_in_the_database(client, question):
+    client.get(f"/polls/{question.pk}/")
+    red = question.choice_set.first()
     client.post(
-        f"/polls/{colours.pk}/vote/",
+        f"/polls/{question.pk}/vote/",
         {"choice": red.pk},
         headers={"user-agent": "Telltale/1.0"},
         REMOTE_ADDR="203.0.113.7",
@@ -41,10 +41,10 @@ def test_the_cookie_is_nowhere_in_the_database(client, colours):
 
 
 @pytest.mark.parametrize("damage", ["", "x", ":", "{}x", "x{}", "a:b"])
-def test_a_damaged_cookie_is_nobody(client, colours, damage):
-    sound = client.get(f"/polls/{colours.pk}/").cookies["voter"].value
+def test_a_damaged_cookie_is_nobody(client, question, damage):
+    sound = client.get(f"/polls/{question.pk}/").cookies["voter"].value
     request = RequestFactory().get("/")
     request.COOKIES["voter"] = sound
-    assert read_voter(request, colours) == sound.split(":")[0]
+    assert identify(request, question) == sound.split(":")[0]
     request.COOKIES["voter"] = damage.format(sound)
-    assert read_voter(request, colours) is None
+    assert identify(request, question) is None

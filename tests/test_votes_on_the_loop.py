@@ -17,13 +17,16 @@ from django.http import HttpResponse
 from django.urls import path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from races import outcome, wait_until
 from test_handler_parity import FORM, Visit, until
 
-from polls import ballot_box, ballot_rows, memory, on_loop, views
-from polls.handler import Handler
 from polls.models import Ballot, Choice, Question
-from polls.voters import _signer, new_voter, remember_voter, voter_key
+from polls.serving import spectator_cache
+from polls.serving.asgi_handler import Handler
+from polls.voting.identity import _signer
+from polls.voting import ballot_sql, group_commit, on_loop
+from polls.voting.cast import cast
+from polls.voting.identity import new_identity, remember_identity, voter_key
+from support.races import outcome, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32
@@ -32,9 +35,9 @@ TOKEN = "a" * 32
 @pytest.fixture
 def red(ask, keeping, monkeypatch) -> Choice:
     """A question that the worker has just read, as it is while people vote."""
-    monkeypatch.setattr(memory, "TTL", 60)
+    monkeypatch.setattr(spectator_cache, "TTL", 60)
     question = ask("Which colour?", "Red", "Blue")
-    assert memory.recent(question.pk, lambda: question).offered
+    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
     return question.choice_set.get(choice_text="Red")
 
 
@@ -77,13 +80,13 @@ def send(handler: Handler, *visits: Visit) -> list[int]:
 @pytest.fixture
 def viewed(monkeypatch) -> list[str]:
     """The threads in which votes come to their view's question."""
-    threads, recent = [], memory.recent
+    threads, recent = [], spectator_cache.get_or_make
 
     def noting(*arguments):
         threads.append(threading.current_thread().name)
         return recent(*arguments)
 
-    monkeypatch.setattr(views.memory, "recent", noting)
+    monkeypatch.setattr(spectator_cache, "get_or_make", noting)
     return threads
 
 
@@ -102,8 +105,8 @@ def test_they_share_a_commit(handler, red):
 
 
 def test_no_answer_leaves_before_the_ballot_is_written(handler, red):
-    with ballot_box._writing:
-        release = threading.Timer(0.3, ballot_box._writing.release)
+    with group_commit._write_lock:
+        release = threading.Timer(0.3, group_commit._write_lock.release)
         release.start()
         visit = vote(red)
 
@@ -115,7 +118,7 @@ def test_no_answer_leaves_before_the_ballot_is_written(handler, red):
             return before
 
         assert async_to_sync(look_before_and_after)() == []
-        ballot_box._writing.acquire()
+        group_commit._write_lock.acquire()
     assert visit.sent[0]["status"] == 302 and Ballot.objects.count() == 1
 
 
@@ -150,8 +153,8 @@ def test_a_question_that_closes_while_people_vote_stays_closed(
     """Though the clock is set back, and the worker has it in memory as it was."""
     now = timezone.now()
     Question.objects.update(closes_at=now + datetime.timedelta(hours=1))
-    memory.forget()
-    memory.recent(red.question_id, Question.objects.get).offered
+    spectator_cache.clear()
+    spectator_cache.get_or_make(red.question_id, Question.objects.get).choice_texts
     later = now + datetime.timedelta(hours=2)
     monkeypatch.setattr(timezone, "now", lambda: later)
     assert send(handler, vote(red)) == [200]
@@ -173,7 +176,7 @@ def test_one_bad_vote_harms_none_of_its_neighbours(handler, red):
 
 
 def test_it_goes_to_a_thread_where_the_question_is_not_in_memory(handler, red, viewed):
-    memory.forget()
+    spectator_cache.clear()
     assert send(handler, vote(red)) == [302]
     assert [name.startswith("polls") for name in viewed] == [False, True]
     assert Ballot.objects.count() == 1
@@ -195,9 +198,9 @@ def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(
 ):
     settings.DEBUG = debug
     Question.objects.update(voters="accounts")
-    memory.forget()
+    spectator_cache.clear()
     question = Question.objects.get()
-    assert memory.recent(question.pk, lambda: question).offered
+    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
     viewed.clear()
     client.force_login(admin_user)
     visit = vote(red)
@@ -209,14 +212,18 @@ def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(
 
 def held_up(monkeypatch):
     """Hold up whoever writes; return what says that somebody does, and what lets go."""
-    begun, go_on, write = threading.Event(), threading.Event(), ballot_rows.write
+    begun, go_on, write = (
+        threading.Event(),
+        threading.Event(),
+        ballot_sql.insert_ballots,
+    )
 
     def slowly(ballots):
         begun.set()
         go_on.wait(10)
         write(ballots)
 
-    monkeypatch.setattr(ballot_rows, "write", slowly)
+    monkeypatch.setattr(ballot_sql, "insert_ballots", slowly)
     return begun, go_on
 
 
@@ -238,12 +245,12 @@ def test_a_vote_whose_client_left_while_others_were_written_counts(
         await handler._emptying
 
     async_to_sync(ann_then_bob)()
-    assert Ballot.objects.count() == 2 and not ballot_box._waiting
+    assert Ballot.objects.count() == 2 and not group_commit._pending
 
 
 def test_a_ballot_that_failed_is_not_tried_again(handler, red, monkeypatch):
     """Its commit may have been one: whoever has no cookie yet would be two voters."""
-    write, tried = ballot_rows.write, []
+    write, tried = ballot_sql.insert_ballots, []
 
     def lose_the_answer(ballots):
         tried.append(ballots)
@@ -251,7 +258,7 @@ def test_a_ballot_that_failed_is_not_tried_again(handler, red, monkeypatch):
         raise OperationalError("The connection was lost.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(ballot_rows, "write", lose_the_answer)
+        broken.setattr(ballot_sql, "insert_ballots", lose_the_answer)
         assert send(handler, vote(red)) == [503]
     assert Ballot.objects.count() == len(tried) == 1
     assert send(handler, vote(red)) == [302]
@@ -278,7 +285,7 @@ def cookie(visit: Visit) -> str:
 def one_each(question: Question, *visits: Visit) -> bool:
     """Tell whether each of these clicks is one ballot, whose voter its browser is from now on."""
     keys = sorted(voter_key(question, cookie(visit)) for visit in visits)
-    voters = sorted(Ballot.objects.values_list("voter", flat=True))
+    voters = sorted(Ballot.objects.values_list("voter_key", flat=True))
     return keys == voters and Choice.objects.get(choice_text="Red").votes == len(keys)
 
 
@@ -353,7 +360,7 @@ def closes_before_its_second_look(get_response):
     def middleware(request):
         if next(looks):
             Question.objects.get().close()
-            memory.forget()
+            spectator_cache.clear()
         response = get_response(request)
         Ballot.objects.count()
         return response
@@ -375,20 +382,24 @@ def test_a_ballot_written_before_the_close_is_not_denied(red, settings):
 
 @on_loop.may_run_on_loop
 def cast_then_ask(request, question_id):
-    question = memory.recent(question_id, lambda: Question.objects.get(pk=question_id))
-    voter = new_voter()
+    question = spectator_cache.get_or_make(
+        question_id, lambda: Question.objects.get(pk=question_id)
+    )
+    voter = new_identity()
     choice = int(request.POST["choice"])
-    question.cast(voter_key(question, voter), [choice])
-    Question.objects.get(pk=question_id).cast(voter_key(question, voter), [choice])
+    cast(question, voter_key(question, voter), [choice])
+    cast(Question.objects.get(pk=question_id), voter_key(question, voter), [choice])
     response = HttpResponse(str(Ballot.objects.count()))
-    remember_voter(response, question, voter)
+    remember_identity(response, question, voter)
     return response
 
 
 @on_loop.may_run_on_loop
 def cast_then_break(request, question_id):
-    question = memory.recent(question_id, lambda: Question.objects.get(pk=question_id))
-    question.cast(voter_key(question, new_voter()), [int(request.POST["choice"])])
+    question = spectator_cache.get_or_make(
+        question_id, lambda: Question.objects.get(pk=question_id)
+    )
+    cast(question, voter_key(question, new_identity()), [int(request.POST["choice"])])
     raise ValueError("on purpose")
 
 
@@ -421,23 +432,23 @@ def test_a_ballot_that_a_thread_took_along_is_waited_for_without_turns(
 ):
     """A thread writes for all of the moment: those of the loop too, before it has looked who waits."""
     begun, go_on = held_up(monkeypatch)
-    looks, anyone_waits = [], ballot_box.anyone_waits
+    looks, has_pending = [], group_commit.has_pending
 
     def late_look():
         looks.append(1)
         if not begun.is_set():
-            ballot_box._writing.release()
+            group_commit._write_lock.release()
             begun.wait(5)
-        return anyone_waits()
+        return has_pending()
 
-    monkeypatch.setattr(ballot_box, "anyone_waits", late_look)
+    monkeypatch.setattr(group_commit, "has_pending", late_look)
 
     async def ann_beside_bob():
-        ballot_box._writing.acquire()
-        cast = lambda: red.question.cast("bob", [red.pk])
-        bob = sync_to_async(outcome, thread_sensitive=False)(cast)
+        group_commit._write_lock.acquire()
+        cast_bob = lambda: cast(red.question, "bob", [red.pk])
+        bob = sync_to_async(outcome, thread_sensitive=False)(cast_bob)
         bob = asyncio.ensure_future(bob)
-        await until(lambda: ballot_box._waiting)
+        await until(lambda: group_commit._pending)
         ann = asyncio.ensure_future(vote(red, "ann").to(handler))
         await asyncio.sleep(0.1)
         go_on.set()

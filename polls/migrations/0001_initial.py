@@ -2,6 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
+import polls.codes
 import polls.models
 from django.db import migrations, models
 
@@ -116,7 +117,7 @@ class Migration(migrations.Migration):
                 (
                     "receipt",
                     models.CharField(
-                        default=polls.models.new_code, max_length=12, unique=True
+                        default=polls.codes.new_code, max_length=12, unique=True
                     ),
                 ),
                 ("cast_at", models.DateTimeField(auto_now_add=True)),

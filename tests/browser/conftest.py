@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from servers import Site
+
+from support.servers import Site
 
 QUIET = [
     "--no-sandbox",

@@ -4,7 +4,8 @@ import secrets
 
 import pytest
 from playwright.sync_api import Page, expect
-from servers import Site, Voter
+
+from support.servers import Site, Voter
 
 pytestmark = pytest.mark.once
 

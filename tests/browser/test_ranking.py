@@ -2,9 +2,9 @@
 
 import pytest
 from playwright.sync_api import Page, expect
-from servers import Site
 
 from .conftest import open_page
+from support.servers import Site
 
 pytestmark = pytest.mark.once
 
@@ -196,7 +196,7 @@ def test_many_rounds_scroll_in_a_box_of_their_own(tapper, site):
     site.shell(
         f"from polls.models import Question\nboats = Question.objects.get(pk={question})\n"
         "ids = list(boats.choice_set.values_list('pk', flat=True))\n"
-        "for n, pk in enumerate(ids): boats.cast(f'{n:032}', [pk])"
+        "for n, pk in enumerate(ids): cast(boats, f'{n:032}', [pk])"
     )
     tapper.goto(f"/polls/{question}/results/")
     box = tapper.get_by_role("region", name="Rounds")

@@ -131,7 +131,7 @@ def test_a_final_vote_is_shown_without_a_form(page, site):
 def test_a_code_is_typed_once(page, site):
     question = site.ask(voters="codes")
     code = site.shell(
-        "from polls.models import Question\nfrom polls.voters import make_codes\n"
+        "from polls.models import Question\nfrom polls.voting.identity import make_codes\n"
         f"print(make_codes(Question.objects.get(pk={question}), 1)[0][1])"
     )
     page.goto(f"/polls/{question}/")

@@ -7,9 +7,9 @@ import urllib.parse
 
 import pytest
 from playwright.sync_api import expect
-from servers import Voter
 
 from .conftest import open_page
+from support.servers import Voter
 
 pytestmark = pytest.mark.once
 

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from servers import Site
+
+from support.servers import Site
 
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")

@@ -7,7 +7,8 @@ import time
 
 import psycopg
 import pytest
-from servers import Voter
+
+from support.servers import Voter
 
 SERVERS = [
     "gunicorn polls.wsgi",

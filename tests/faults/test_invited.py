@@ -5,7 +5,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from servers import Voter
+
+from support.servers import Voter
 
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("crowds")
 CODES, BROWSERS = 200, 8
 MAKE = """
 from polls.models import Question
-from polls.voters import make_codes
+from polls.voting.identity import make_codes
 Question.objects.filter(pk={pk}).update(voters="codes")
 for number, code in make_codes(Question.objects.get(pk={pk}), {codes}):
     print(code)

@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from polls import erasure
-from polls.models import Ballot, Invitation, Question
-from polls.public_count import fix_fingerprint
-from polls.recounting import wrong_ballots, wrong_totals
+from ... import retention
+from ...counting.ballots_csv import fix_fingerprint
+from ...counting.recount import wrong_ballots, wrong_totals
+from ...models import Ballot, Invitation, Question
+from ...retention import delete_ballots, forget_voters
 
 WHY_NOTHING = (
     "neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
@@ -59,7 +60,7 @@ class Command(BaseCommand):
             # Django leaves those that have ended in the table.
             call_command("clearsessions")
             self.stdout.write("Ended sessions were cleared.")
-        unfinished = yes and erasure.is_due()
+        unfinished = yes and retention.is_due()
         if days == (None, None, None) and not unfinished:
             self.stdout.write(f"There is nothing {'else ' * yes}to do: {WHY_NOTHING}")
             return
@@ -72,7 +73,7 @@ class Command(BaseCommand):
             self.stdout.write("No poll has been closed for so long.")
 
     def _purge_for_good(self, groups: list[list[Question]], unfinished: bool) -> None:
-        with erasure.for_good():
+        with retention.for_good():
             refused = self._purge(*groups)
         if unfinished:
             self.stdout.write("What was deleted before is gone from the files too.")
@@ -109,16 +110,14 @@ class Command(BaseCommand):
         sound = [q for q in ballots + voters if self._is_sound(q)]
         _forget_log_ins(polls + sound)
         for question in polls:
-            self._done(
-                question, f"poll and {question.delete_ballots()} ballots deleted"
-            )
+            self._done(question, f"poll and {delete_ballots(question)} ballots deleted")
             question.delete()
         for question in sound:
             if question in ballots:
-                number = question.delete_ballots()
+                number = delete_ballots(question)
                 self._done(question, f"{number} ballots deleted, totals kept")
             else:
-                question.forget_voters()
+                forget_voters(question)
                 self._done(question, "voters forgotten")
         return len(ballots + voters) - len(sound)
 

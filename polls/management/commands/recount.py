@@ -1,18 +1,18 @@
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from polls.file_count import Foreign, count_file, round_line, votes_line
-from polls.models import Ballot, Question, Tally
-from polls.recounting import repair, wrong_ballots, wrong_totals
+from ...counting.recount import repair, wrong_ballots, wrong_totals
+from ...counting.tally import Tally, tally_of
+from ...models import Ballot, Question
 
 
 class Command(BaseCommand):
     help = (
         "Compare totals, rankings and fingerprints with the ballots; exit with 1 if they differ. "
-        "With --file, count a ballots.csv again, without the database."
+        "A published ballots.csv is counted by docs/recount.py, without the site."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,22 +24,13 @@ class Command(BaseCommand):
             action="store_true",
             help="set totals and rankings to what the ballots say",
         )
-        parser.add_argument(
-            "--file", help="count this ballots.csv, without the database"
-        )
 
     def handle(
         self,
         question: int | None,
         repair: bool,
-        file: str | None,
         **options: object,
     ) -> None:
-        if file:
-            if question is not None or repair:
-                raise CommandError("--file goes alone: it asks no database.")
-            self._count_file(file)
-            return
         questions = Question.objects.order_by("pk")
         if question is not None:
             questions = questions.filter(pk=question)
@@ -47,17 +38,10 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no question {question}.")
         sound = self._recount(questions, repair)
         if question is not None:
-            for line in _count(questions[0].tally(exact=True)):
+            for line in _count(tally_of(questions[0], exact=True)):
                 self.stdout.write(line)
         if not sound:
             raise CommandError("The count does not add up.")
-
-    def _count_file(self, path: str) -> None:
-        try:
-            for line in count_file(path):
-                self.stdout.write(line)
-        except Foreign as error:
-            raise CommandError(str(error)) from None
 
     def _recount(self, questions: QuerySet[Question], repairs: bool) -> bool:
         """Say what is found; return whether all adds up now."""
@@ -90,16 +74,22 @@ def _not_recounted(question: Question) -> str:
 
 
 def _count(tally: Tally) -> Iterator[str]:
-    """Say the count as --file does."""
+    """Say the count as docs/recount.py does."""
     names = [f"{n}. {choice['text']}" for n, choice in enumerate(tally["choices"], 1)]
     yield f"Ballots: {tally['ballots']}"
     if not tally["ballots"]:
         return
     if not tally["rounds"]:
         votes = [choice["votes"] for choice in tally["choices"]]
-        yield votes_line(names, votes)
+        yield f"Votes: {_listed(names, votes)}"
     for n, round_ in enumerate(tally["rounds"], 1):
-        yield round_line(n, names, round_["votes"], round_["exhausted"])
+        votes = _listed(names, round_["votes"])
+        yield f"Round {n}: {votes}; exhausted: {round_['exhausted']}"
     for name, choice in zip(names, tally["choices"]):
         if choice["id"] == tally["elected"]:
             yield f"Elected: {name}"
+
+
+def _listed(names: Sequence[str], votes: Sequence[int | None]) -> str:
+    """Leave out those that are out."""
+    return "; ".join(f"{name}: {n}" for name, n in zip(names, votes) if n is not None)

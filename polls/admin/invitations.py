@@ -1,0 +1,180 @@
+"""Invitation codes on paper: how an organiser makes them, has them printed, and voids the lost ones.
+
+The codes themselves are in the answer to the request that makes them, and nowhere else.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from ..codes import read_code, spell
+from ..models import Question
+from ..qr import QrSeries
+from ..site_url import address
+from ..voting.identity import make_codes, voter_key
+
+MOST = 10_000
+
+
+def why_none(question: Question) -> str:
+    """Say why no codes can be made for this question; empty if they can."""
+    if not question.voter_salt:
+        return (
+            "What ties codes to votes has been erased: this poll takes no more codes."
+        )
+    if question.state() == "closed":
+        return "The poll has closed: nobody could vote with a new code."
+    return ""
+
+
+class MakeForm(forms.Form):
+    number = forms.IntegerField(
+        label="How many",
+        min_value=1,
+        max_value=MOST,
+        error_messages=dict.fromkeys(
+            ["required", "invalid", "min_value", "max_value"],
+            f"Make 1 to {MOST:,} codes at a time.",
+        ),
+    )
+    # The last number when the page was loaded: a page that is sent twice makes no codes twice.
+    after = forms.IntegerField(widget=forms.HiddenInput, initial=0)
+
+    def make(self, question: Question) -> list[tuple[int, str]]:
+        """Return the new codes with their numbers. Raises ValidationError where none can be made."""
+        reason = why_none(question)
+        if reason:
+            raise ValidationError(reason)
+        with transaction.atomic():
+            question.choice_set.lock()
+            last = question.invitation_set.last_number()
+            if last != self.cleaned_data["after"]:
+                raise ValidationError(
+                    f"Codes up to number {last} were made since this page was loaded. "
+                    "If that was not you, or you want more, send the form again."
+                )
+            return make_codes(question, self.cleaned_data["number"])
+
+
+class VoidForm(forms.Form):
+    numbers = forms.CharField(
+        max_length=1000,
+        help_text="Such as 3, 17-20; or the word all, for all that have not voted.",
+        error_messages={
+            "required": "Say which codes are to be void, such as 3, 17-20.",
+            "max_length": "Void fewer codes at a time.",
+        },
+    )
+
+    def void(self, question: Question) -> tuple[int, int]:
+        """Return how many codes were voided, and how many left: used, or void already."""
+        text = self.cleaned_data["numbers"].lower()
+        codes = question.invitation_set.all()
+        if text != "all":
+            numbers = _read_numbers(text, codes.last_number())
+            codes = codes.filter(number__in=numbers)
+        voided = codes.void()
+        return voided, 0 if text == "all" else codes.count() - voided
+
+
+def _read_numbers(text: str, last: int) -> set[int]:
+    numbers: set[int] = set()
+    for part in re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", text).strip(", ")):
+        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
+        if not found:
+            raise ValidationError(
+                f"“{part}” is not a number. Use numbers, such as 3, 17-20."
+            )
+        first, end = int(found[1]), int(found[2] or found[1])
+        if not 1 <= first <= end <= last:
+            raise ValidationError(
+                f"There is no code {part}: the last number is {last}."
+            )
+        numbers.update(range(first, end + 1))
+    return numbers
+
+
+def numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
+    """Return "Unused", "Used" and "Void", each with how many codes and which numbers.
+
+    While votes come in, only what the number of ballots tells anyhow: whoever
+    saw which number is used now, and which total has moved, would know a vote.
+    How many are void would tell of each number, for one can be voided alone.
+    """
+    if question.is_open:
+        codes = question.invitation_set.with_use().aggregate(
+            voted=Count("pk", filter=Q(used=True)),
+            others=Count("pk", filter=Q(used=False)),
+        )
+        return [("Used", codes["voted"], ""), ("Unused or void", codes["others"], "")]
+    states: dict[str, list[int]] = {"Unused": [], "Used": [], "Void": []}
+    rows = question.invitation_set.with_use().order_by("number")
+    for number, used, voided_at in rows.values_list("number", "used", "voided_at"):
+        state = "Used" if used else "Void" if voided_at else "Unused"
+        states[state].append(number)
+    return [
+        (state, len(them), ", ".join(_spans(them))) for state, them in states.items()
+    ]
+
+
+def _spans(numbers: Iterable[int]) -> Iterator[str]:
+    """Write 1, 2, 3, 7 as 1–3, 7."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    for first, last in spans:
+        yield f"{first}–{last}" if last > first else str(first)
+
+
+def sheet(
+    request: HttpRequest, question: Question, numbered: list[tuple[int, str]]
+) -> dict[str, object]:
+    """Return what the page to print needs."""
+    drawn = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
+    return {
+        "pending": [(n, spell(code), drawn.path(code)) for n, code in numbered],
+        "size": drawn.size + 8,
+        "codes": " ".join(code for _, code in numbered),
+        "address": address(request, question.get_absolute_url()),
+    }
+
+
+def codes_csv(
+    request: HttpRequest, question: Question, numbered: list[tuple[int, str]]
+) -> HttpResponse:
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"poll-{question.pk}-codes-{numbered[0][0]}-{numbered[-1][0]}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    rows = csv.writer(response)
+    rows.writerow(["number", "code", "link"])
+    # In groups, which no spreadsheet takes for a large number.
+    rows.writerows([n, spell(c), _link(request, question, c)] for n, c in numbered)
+    return response
+
+
+def find_codes(question: Question, text: str) -> list[tuple[int, str]]:
+    """Return the codes of a sheet with their numbers. Raises ValidationError unless all are the question's."""
+    numbers = dict(question.invitation_set.values_list("voter_key", "number"))
+    codes = list(map(read_code, text.split()))
+    # Where voters are forgotten there are none.
+    keys = [voter_key(question, f"code:{code}") for code in codes if numbers]
+    found = [(numbers.get(key, 0), code) for key, code in zip(keys, codes)]
+    if not found or not all(number for number, _ in found):
+        raise ValidationError(
+            "These are not codes of this poll. Use the button on their sheet."
+        )
+    return found
+
+
+def _link(request: HttpRequest, question: Question, code: str) -> str:
+    return address(request, reverse("polls:code", args=[question.pk, code]))

@@ -1,0 +1,25 @@
+"""Codes that people read and type: receipts and invitations."""
+
+import secrets
+
+# Crockford's base 32: no I, L, O and U, and whoever types one of them for 1 or 0 is understood.
+CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+_MISTYPED = str.maketrans("OIL", "011", "-\0")
+
+
+def new_code() -> str:
+    """Return 12 characters, 60 bits: nobody hits on another voter's by trying."""
+    bits = secrets.randbits(60)
+    return "".join(CODE_ALPHABET[bits >> n & 31] for n in range(0, 60, 5))
+
+
+def read_code(text: str) -> str:
+    """Return the code that somebody meant: lower case, O for 0, I or L for 1, white space and dashes are forgiven."""
+    return "".join(text.upper().translate(_MISTYPED).split())
+
+
+def spell(code: str) -> str:
+    """Return the code as people read it: in groups of four."""
+    return "-".join(code[n : n + 4] for n in range(0, len(code), 4))

@@ -1,0 +1,178 @@
+"""ballots.csv: the ballots of a closed question, for anyone to count again.
+
+A line a ballot, sorted by receipt, so that the file says nothing of who came
+when. A choice is written with its number on the ballot page: that settles ties,
+and keeps a spreadsheet from running its text as a formula.
+"""
+
+import csv
+import fcntl
+import functools
+import hashlib
+import io
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import IO
+
+from django.db import connection, transaction
+from django.db.models import Sum
+from django.db.models.functions import Collate
+
+from ..background import after_close
+from ..codes import spell
+from ..kinds import Kind
+from ..models import Mark, Question
+
+# Ballots to a piece: what is in memory at any moment.
+PIECE = 1000
+
+# Up to this many ballots a visitor waits for the file and its fingerprint: a fraction of a second.
+SMALL = 20_000
+
+# A mark that somebody has put into the database: the app writes only choices of the question.
+FOREIGN = "not a choice of this question"
+
+
+def _rows(question: Question) -> Iterator[list[str]]:
+    offered = question.choice_texts.items()
+    names = {pk: f"{n}. {text}" for n, (pk, text) in enumerate(offered, 1)}
+    most = question.max_marks(len(names))
+    word = "rank" if question.kind == Kind.RANKED else "choice"
+    yield ["receipt", *(f"{word} {n}" for n in range(1, most + 1))]
+    # Byte by byte on each server: in Danish, AA comes after Z.
+    bytewise = "C" if connection.vendor == "postgresql" else "BINARY"
+    marks = Mark.objects.filter(ballot__question=question)
+    marks = marks.order_by(Collate("ballot__receipt", bytewise), "rank")
+    rows = marks.values_list("ballot__receipt", "choice_id").iterator()
+    for receipt, ballot in itertools.groupby(rows, key=lambda row: row[0]):
+        chosen = [names.get(pk, FOREIGN) for _, pk in ballot]
+        yield [spell(receipt), *chosen, *[""] * (most - len(chosen))]
+
+
+def pieces(question: Question) -> Iterator[bytes]:
+    """Yield the file in pieces. To be read at one go: it keeps a cursor of the database open."""
+    rows_left = _rows(question)
+    with connection.long_statements():
+        while rows := list(itertools.islice(rows_left, PIECE)):
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            yield text.getvalue().encode()
+
+
+def file_sha256(question: Question) -> str:
+    """Return the SHA-256 of the file as the ballots are now."""
+    digest = hashlib.sha256()
+    for piece in pieces(question):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+# Of the lock that PostgreSQL keeps for us; it means nothing beyond this module.
+TURN = 7655273
+
+
+@contextmanager
+def _turn() -> Iterator[bool]:
+    """Tell whether nobody else on this database, in whatever worker, makes a big file now; nobody else does then.
+
+    Each takes seconds of a processor. When a poll closes, all who watch ask for it at once.
+    """
+    if connection.vendor == "sqlite":
+        path = f"{connection.settings_dict['NAME']}.export"
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [TURN])
+        (mine,) = cursor.fetchone()
+        try:
+            yield mine
+        finally:
+            if mine:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [TURN])
+
+
+def _is_small(question: Question) -> bool:
+    ballots = question.choice_set.aggregate(ballots=Sum("first_marks"))["ballots"]
+    return (ballots or 0) <= SMALL
+
+
+# Seconds that a page waits for the fingerprint of a small poll: a hundred times what it takes.
+PATIENCE = 0.5
+
+
+def fingerprint(question: Question) -> str:
+    """Return the SHA-256 of a closed question's file, fixed when it is first asked for.
+
+    Empty while a thread works it out, for a big one, or where the database
+    cannot be written at this moment: no page waits for that, nor is it lost
+    when a worker may take no longer for an answer.
+    """
+    if question.ballots_sha256 or question.ballots_deleted_at:
+        return question.ballots_sha256
+    if not question.has_been_voted_on:
+        # Nobody has voted: the organiser may still change it, and open it again.
+        return file_sha256(question)
+    fix = functools.partial(_fix, question.pk)
+    # Somebody has waited in vain: the next page is not held up by the same.
+    is_stuck = after_close.is_stuck(PATIENCE)
+    tried = after_close.ask((question.pk, "fingerprint"), fix)
+    if _is_small(question) and not is_stuck and tried.wait(PATIENCE):
+        question.refresh_from_db(fields=["ballots_sha256"])
+    return question.ballots_sha256
+
+
+def _fix(pk: int) -> None:
+    question = Question.objects.filter(pk=pk).first()
+    if not question or question.state() != "closed":
+        return
+    with nullcontext(True) if _is_small(question) else _turn() as mine:
+        if mine:
+            fix_fingerprint(question)
+
+
+def fix_fingerprint(question: Question) -> str:
+    """Work out the fingerprint and keep it; what was kept first stays. Empty if the ballots were deleted before."""
+    if question.ballots_sha256 or question.ballots_deleted_at:
+        return question.ballots_sha256
+    if not question.has_been_voted_on:
+        # Nobody has voted: the organiser may still change it, and open it again.
+        return file_sha256(question)
+    # On PostgreSQL a vote that set out before the close may come as late as now, and then finds the fingerprint
+    # there. On SQLite it reads the clock with the database in hand, and nobody else waits while the file is read.
+    held = transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
+    with held:
+        with transaction.atomic():
+            # A vote of the last moment may not be committed yet: it holds its choices.
+            question.choice_set.lock()
+        unfixed = Question.objects.filter(pk=question.pk, ballots_sha256="")
+        # Somebody else may have done it while this one waited.
+        if unfixed.exists():
+            sha256 = file_sha256(question)
+            unfixed.update(ballots_sha256=sha256, closed_at=question.closes_at)
+    question.refresh_from_db(fields=["ballots_sha256"])
+    return question.ballots_sha256
+
+
+def ballots_file(question: Question) -> IO[bytes] | None:
+    """Return the file, open; None if it is a big one that must wait for its turn.
+
+    On disk, so that no slow reader holds a cursor of the database open.
+    """
+    with nullcontext(True) if _is_small(question) else _turn() as mine:
+        if not mine:
+            return None
+        file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
+        # Not writelines(), which looks at the size at the end: all of it would be in memory.
+        for piece in pieces(question):
+            file.write(piece)
+    file.seek(0)
+    return file

@@ -1,0 +1,48 @@
+"""What views and admin pages put before their work."""
+
+import functools
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from .errors import View, error_page
+
+
+def require_utf8(view: View) -> View:
+    """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
+
+    @functools.wraps(view)
+    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.content_type == "application/x-www-form-urlencoded":
+            try:
+                request.body.decode()
+            except UnicodeDecodeError:
+                return error_page(request, 400)
+        return view(request, *args, **kwargs)
+
+    return inner
+
+
+def allow(*methods: str) -> Callable[[View], View]:
+    """Answer other methods with 405, its Allow header, and a page instead of a blank.
+
+    The method is looked at before the security token, which a PUT would never
+    have: a view that takes POST guards itself with csrf_protect.
+    """
+
+    def decorator(view: View) -> View:
+        @csrf_exempt
+        @functools.wraps(view)
+        def inner(
+            request: HttpRequest, *args: object, **kwargs: object
+        ) -> HttpResponse:
+            if request.method in methods:
+                return view(request, *args, **kwargs)
+            response = error_page(request, 405)
+            response["Allow"] = ", ".join(methods)
+            return response
+
+        return inner
+
+    return decorator

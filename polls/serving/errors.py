@@ -1,0 +1,98 @@
+"""The pages that say what went wrong, and what to do; on .json addresses the same as JSON."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+from django.core.exceptions import DisallowedHost
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+
+SENTENCES = {
+    400: ("Bad request", "The server could not read this request. Go back and try again."),
+    403: ("Not allowed", "You may not see or do this. Go back to the polls."),
+    404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
+    405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
+    411: ("Length required", "This server takes no form without its length, which the program that sent it left out (Content-Length)."),
+    429: ("Wait a moment", "Too many wrong codes came from your network. Wait a minute, then try again."),
+    500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
+    503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
+}  # fmt: skip
+
+# Of files that are open, in this process or in all; of room on the disk.
+SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+
+NOT_OUR_NAME = (
+    "This site does not answer to the name in the address bar. Use the address that you were given; "
+    "the operator sets it in SITE_URL."
+)
+CUT_OFF = (
+    "The request was cut off on its way. Nothing of it was counted or saved: "
+    "go back and send it again."
+)
+NO_TOKEN = (
+    "The form came without its security token. "
+    "Allow cookies for this site, load the form again and send it once more."
+)
+
+View = Callable[..., HttpResponse]
+
+
+def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpResponse:
+    title, usual = SENTENCES[status]
+    sentence = sentence or usual
+    if request.path.endswith(".json"):
+        body = {"error": sentence, "status": status}
+        response: HttpResponse = JsonResponse(body, status=status)
+    else:
+        context = {"title": title, "sentence": sentence}
+        response = render(None, "polls/error.html", context, status=status)
+    # A cache on the way would answer an organiser what it was told for a stranger.
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, DisallowedHost):
+        return error_page(request, 400, NOT_OUR_NAME)
+    return error_page(request, 400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    # A view of this site says why; Django's own say nothing.
+    return error_page(request, 403, str(exception))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 404)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    sentence = NO_TOKEN
+    if request.path.endswith("/vote/"):
+        sentence = f"Your vote was not counted. {NO_TOKEN}"
+    return error_page(request, 403, sentence)
+
+
+def _is_short(error: BaseException | None) -> bool:
+    """Tell whether the system has run out of something, which is there again when others let go of it."""
+    return isinstance(error, OSError) and error.errno in SHORT
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what no view caught. A database that is locked or away is 503: it comes back."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError) or _is_short(error):
+        return unavailable(request)
+    if isinstance(error, DataError):
+        # What the request brought (a NUL in a session cookie, say) is nothing that a database can hold.
+        return error_page(request, 400)
+    return error_page(request, 500)
+
+
+def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:
+    response = error_page(request, 503, sentence)
+    response["Retry-After"] = "5"
+    return response

@@ -1,0 +1,165 @@
+"""What makes the first start on an empty folder a working site, be it `make run` or any other server command.
+
+On SQLite the database is made and migrated, the first organiser gets an
+account, and there is a sample poll to try. On a server database nothing is
+changed unasked: the start is refused with the command to run.
+"""
+
+import fcntl
+import functools
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import Error as DatabaseError
+from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.utils.crypto import get_random_string
+
+from ..models import Choice, Question
+from ..settings import refuse
+from ..sqlite.file import FileLost
+
+ORGANISER = "organiser"
+
+
+@functools.cache
+def prepare() -> None:
+    """Make the database ready, or stop the start with one sentence.
+
+    In a thread of its own: uvicorn imports the site inside its loop, where
+    Django refuses to talk to a database.
+    """
+    # gunicorn.conf.py has it done before there are workers. One that replaces another, in the middle of
+    # a night without a database, must not take the whole server down with a refusal.
+    if "POLLS_PREPARED" not in os.environ:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(_prepare).result()
+
+
+def _prepare() -> None:
+    try:
+        if connection.vendor == "sqlite":
+            with _one_at_a_time():
+                if _unmigrated():
+                    call_command("migrate", verbosity=0)
+                if not get_user_model().objects.exists():
+                    _add_organiser()
+                _keep_private()
+                connection.file.note_made()
+        elif _unmigrated():
+            refuse("The database is not up to date. Run: python manage.py migrate")
+    except DatabaseError as error:
+        sentence = why_closed(error) or _unusable(error)
+        if "gunicorn.arbiter" not in sys.modules:
+            refuse(sentence)
+        # A worker: it starts all the same, and answers 503 until the database is back.
+        print(sentence, file=sys.stderr, flush=True)
+    finally:
+        connection.close()
+
+
+def why_closed(error: DatabaseError) -> str:
+    """Say in one sentence why the database cannot be used at all, if that is what this error comes from."""
+    if isinstance(error, FileLost):
+        return str(error)
+    if isinstance(error, OperationalError | ProgrammingError) and _is_unprepared():
+        return (
+            "The database is not prepared yet. Run: python manage.py migrate, with the settings that the site has "
+            "(on SQLite, starting the site once does it too)."
+        )
+    return "" if _can_be_opened() else _unusable(error)
+
+
+def _unusable(error: DatabaseError) -> str:
+    reason = " ".join(str(error).split())
+    where = "the data folder" if connection.vendor == "sqlite" else "DATABASE_URL"
+    return f"The database cannot be used ({reason}). Check {where}."
+
+
+def _can_be_opened() -> bool:
+    try:
+        connection.close()
+        connection.ensure_connection()
+    except DatabaseError:
+        return False
+    return True
+
+
+def _is_unprepared() -> bool:
+    """Tell whether the database is there, and some of its tables are not."""
+    try:
+        connection.close()
+        return _unmigrated()
+    except DatabaseError:
+        return False
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one of the workers that start together prepare, while the others wait."""
+    path = f"{connection.settings_dict['NAME']}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _keep_private() -> None:
+    try:
+        connection.file.keep_private()
+    except OSError as error:
+        print(
+            f"Others can read {error.filename}, and that cannot be changed ({error.strerror}). "
+            "Give the file to the user who runs the site.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _unmigrated() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _add_organiser() -> None:
+    """Make the first account, and the sample poll, on a site that has no account yet."""
+    shown = sys.stderr.isatty()
+    password = get_random_string(16) if shown else None
+    with transaction.atomic():
+        get_user_model().objects.create_superuser(ORGANISER, password=password)
+        if not Question.objects.exists():
+            _add_sample()
+        # Before the commit: a password that was never shown must not be in force. Not into a log or a
+        # journal, which would keep it in clear.
+        secret = (
+            f"password {password!r}, shown this once"
+            if shown
+            else "without a password yet"
+        )
+        print(
+            f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
+            f"To set a password: {_command('changepassword', ORGANISER)}\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _command(*words: str) -> str:
+    """Return a command of manage.py with the settings that it needs, as a shell takes it."""
+    kept = [
+        f"{name}={shlex.quote(os.environ[name])} "
+        for name in ("DATA_DIR", "DATABASE_URL_FILE", "DATABASE_URL")
+        if name in os.environ
+    ]
+    return "".join(kept) + shlex.join([sys.executable, "manage.py", *words])
+
+
+def _add_sample() -> None:
+    question = Question.objects.create(question_text="What shall we do first?")
+    for text in ("Vote on this sample", "Write a question", "Look at the results"):
+        Choice.objects.create(question=question, choice_text=text)

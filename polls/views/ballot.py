@@ -1,0 +1,198 @@
+import functools
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.csrf import csrf_protect
+
+from ..models import Choice, Question, Voters
+from ..retention import what_is_kept
+from ..serving import spectator_cache, throttle
+from ..serving.decorators import allow, require_utf8
+from ..serving.errors import error_page
+from ..serving.spectator_cache import cache_for_spectators
+from .forms import BallotForm
+from .lookups import own_ballot, published_or_404
+from ..voting import cast as voting
+from ..voting.cast import NotInvited, Refused
+from ..voting.identity import (
+    forget_draft,
+    identify,
+    identity_with_code,
+    new_identity,
+    read_draft,
+    remember_draft,
+    remember_identity,
+    voter_key,
+)
+from ..voting.on_loop import is_counted, may_run_on_loop
+
+# It writes the cookie of a token; views have no other way to it.
+_csrf = CsrfViewMiddleware(lambda request: HttpResponse())
+
+
+@cache_for_spectators()
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def detail(request: HttpRequest, question_id: int) -> HttpResponse:
+    return _ballot_page(request, published_or_404(question_id))
+
+
+def _needs_code(question: Question, voter: str | None) -> bool:
+    """Tell whether to ask for a code: also whose code was made void can type another."""
+    return question.voters == Voters.CODES and not (
+        voter and question.invitation_set.valid(voter_key(question, voter))
+    )
+
+
+def _ballot_page(
+    request: HttpRequest,
+    question: Question,
+    error_message: str = "",
+    sent: QueryDict | None = None,
+) -> HttpResponse:
+    voter, own = identify(request, question), own_ballot(request, question)
+    draft = read_draft(request)
+    form = BallotForm(question, sent, draft or (own.choices if own else []))
+    context = {
+        "question": question,
+        "form": form,
+        "own": own,
+        "draft": draft,
+        "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
+        "keeps": what_is_kept(question),
+        "needs_code": _needs_code(question, voter),
+        "error_message": error_message,
+    }
+    if not question.is_open:
+        return render(request, "polls/detail.html", context)
+    context["csrf_token"] = token = get_token(request)
+    response = render(request, "polls/detail.html", context)
+    # A browser is known before its first vote, so that a double click is one voter.
+    if not voter and question.voters == Voters.ANYONE:
+        remember_identity(response, question, new_identity())
+    response.renew = functools.partial(_renew, question, token.encode())
+    return response
+
+
+def _renew(question: Question, token: bytes, response: HttpResponse) -> None:
+    """Make a ballot page out of memory the next visitor's own: a new token, and a new voter."""
+    visitor = HttpRequest()
+    response.content = response.content.replace(token, get_token(visitor).encode())
+    _csrf.process_response(visitor, response)
+    if question.voters == Voters.ANYONE:
+        remember_identity(response, question, new_identity())
+
+
+def _with_choices(question_id: int) -> Question:
+    question = published_or_404(question_id)
+    # Read now: on the loop nothing more can be.
+    question.choice_texts
+    return question
+
+
+@may_run_on_loop
+@allow("POST")
+@require_utf8
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def vote(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = spectator_cache.get_or_make(
+        question_id, lambda: _with_choices(question_id)
+    )
+    form = BallotForm(question, request.POST)
+    if not form.is_valid():
+        # The question in memory may be a second old.
+        question = published_or_404(question_id)
+        form = BallotForm(question, request.POST)
+    # A ballot that was cast on the loop counts, though the poll may have closed since.
+    if not question.is_open and not is_counted():
+        return _not_counted(request, question_id, "Your vote was not counted.")
+    if not form.is_valid():
+        return _ballot_page(request, question, form.error_message, request.POST)
+    choices = form.cleaned_data["choices"]
+    known = identify(request, question)
+    if not known and question.voters != Voters.ANYONE:
+        return _identify_first(request, question, choices)
+    voter = known or new_identity()
+    try:
+        voting.cast(question, voter_key(question, voter), choices)
+    except Refused as refusal:
+        return _not_counted(request, question_id, str(refusal))
+    except Choice.DoesNotExist:
+        sentence = "You didn't select a choice. The choices have just changed: select one of the choices below."
+        return _not_counted(request, question_id, sentence)
+    response = HttpResponseRedirect(question.results_url)
+    if voter != known:
+        remember_identity(response, question, voter)
+    forget_draft(response, question)
+    return response
+
+
+def _not_counted(request: HttpRequest, question_id: int, sentence: str) -> HttpResponse:
+    """Show the ballot page as it is now; 404 if the question is gone or not yet there again."""
+    return _ballot_page(request, published_or_404(question_id), sentence)
+
+
+def _identify_first(
+    request: HttpRequest, question: Question, choices: list[int]
+) -> HttpResponse:
+    """Send to the log-in page, with the choice kept for afterwards; or ask for the code."""
+    if question.voters == Voters.CODES:
+        what = "counted" if choices else "withdrawn"
+        sentence = f"Your vote was not {what}. Type your invitation code first."
+        return _not_counted(request, question.pk, sentence)
+    response = redirect_to_login(question.get_absolute_url())
+    if choices:
+        remember_draft(response, question, choices)
+    return response
+
+
+@allow("GET", "HEAD", "POST")
+@require_utf8
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse:
+    """Take an invitation code, from the form or from the link on paper."""
+    question = published_or_404(question_id)
+    # Without a code as well, when somebody loads the page again that said that a code was wrong.
+    if question.voters != Voters.CODES or request.method != "POST" and not code:
+        return redirect(question)
+    try:
+        voter = identity_with_code(question, code or request.POST.get("code", ""))
+    except NotInvited as refusal:
+        if throttle.is_throttled(request):
+            return error_page(request, 429)
+        throttle.count_wrong_code(request)
+        return _ballot_page(request, question, str(refusal))
+    held = identify(request, question)
+    if request.method != "POST" and held != voter and not _needs_code(question, held):
+        # A link can come from anybody, and a browser may open it unasked: it takes no voter's code away.
+        context = {"question": question, "code": code}
+        context["own"] = own_ballot(request, question)
+        return render(request, "polls/code.html", context)
+    response = redirect(question)
+    remember_identity(response, question, voter)
+    return response
+
+
+@allow("POST")
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = published_or_404(question_id)
+    voter = identify(request, question)
+    if not voter and question.voters != Voters.ANYONE:
+        return _identify_first(request, question, [])
+    try:
+        withdrawn = voter and voting.withdraw(question, voter_key(question, voter))
+    except Refused as refusal:
+        sentence = f"Your vote was not withdrawn. {refusal}"
+        return _not_counted(request, question_id, sentence)
+    if not withdrawn:
+        return _not_counted(request, question_id, "You have no vote on this poll.")
+    messages.success(request, "Your vote was withdrawn. It is not counted any more.")
+    return redirect(question)

@@ -1,0 +1,100 @@
+import csv
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import get_conditional_response
+from django.views.decorators.cache import cache_control
+
+from ..counting.ballots_csv import ballots_file, fingerprint
+from ..counting.tally import Tally, _behind, _outcome, rounds_are_behind, tally_of
+from ..serving.decorators import allow
+from ..serving.errors import error_page, unavailable
+from ..serving.spectator_cache import cache_for_spectators
+from .lookups import visible_or_403
+from .results import _tagged
+from .results_svg import STYLE_HASH, draw
+
+
+@cache_for_spectators()
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
+    tally = tally_of(visible_or_403(request, question_id))
+    return _tagged(JsonResponse(tally), tally["version"])
+
+
+@cache_for_spectators()
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
+    tally = tally_of(visible_or_403(request, question_id))
+    template, places = draw(tally)
+    words = {"outcome": _outcome(tally), "behind": _behind(tally)}
+    context = {"tally": tally, **words, **places}
+    content_type = "image/svg+xml; charset=utf-8"
+    response = render(request, template, context, content_type)
+    response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
+        "style-src 'self'", f"style-src 'sha256-{STYLE_HASH}'"
+    )
+    return _tagged(response, tally["version"])
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
+    tally = tally_of(visible_or_403(request, question_id))
+    if rounds_are_behind(tally) and not tally["rounds"]:
+        sentence = "The rounds are being counted. Try again in a few seconds."
+        return unavailable(request, sentence)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"poll-{question_id}-results.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    rows = csv.writer(response)
+    rows.writerow(["choice_id", "choice", "votes", "percent", *_round_names(tally)])
+    for n, choice in enumerate(tally["choices"]):
+        text = _harmless(choice["text"])
+        # None, once the choice is out, is written as an empty field.
+        by_round = [round_["votes"][n] for round_ in tally["rounds"]]
+        numbers = [choice["votes"], choice["percent"], *by_round]
+        rows.writerow([choice["id"], text, *numbers])
+    return response
+
+
+def _round_names(tally: Tally) -> list[str]:
+    """Name the rounds, with the number of ballots where newer ones are not in them."""
+    of = ""
+    if rounds_are_behind(tally):
+        first = tally["rounds"][0]
+        of = f" of {sum(filter(None, first['votes'])) + first['exhausted']} ballots"
+    return [f"round {n}{of}" for n in range(1, len(tally["rounds"]) + 1)]
+
+
+def _harmless(text: str) -> str:
+    """Keep a spreadsheet from running this text as a formula."""
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
+    question = visible_or_403(request, question_id)
+    if question.state() != "closed":
+        raise PermissionDenied("The ballots are published after the poll has closed.")
+    if question.ballots_deleted_at:
+        sentence = "The ballots of this poll were deleted when its time was over. Its totals remain."
+        return error_page(request, 404, sentence)
+    fixed = fingerprint(question)
+    unchanged = fixed and get_conditional_response(request, f'"{fixed}"')
+    if unchanged:
+        return unchanged
+    # Before the fingerprint is fixed, a vote of the last moment may still be on its way.
+    file = ballots_file(question) if fixed else None
+    if not file:
+        sentence = "The ballots are being sorted. Try again in a few seconds."
+        return unavailable(request, sentence)
+    name = f"poll-{question_id}-ballots.csv"
+    response = FileResponse(file, as_attachment=True, filename=name)
+    response["ETag"] = f'"{fixed}"'
+    return response

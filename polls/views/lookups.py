@@ -1,0 +1,38 @@
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from ..audience import Right, SPECTATOR, right_of
+from ..models import Audience, OwnBallot, Question
+from ..voting.identity import identify, voter_key
+
+
+def published_or_404(question_id: int) -> Question:
+    return get_object_or_404(Question.objects.published(), pk=question_id)
+
+
+def own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
+    voter = identify(request, question)
+    return question.own_ballot(voter_key(question, voter)) if voter else None
+
+
+def right_of_visitor(request: HttpRequest, question: Question) -> Right:
+    """Tell who asks; the wall asks as a spectator, whoever's browser shows it, and can lose by that but not win."""
+    if request.GET.get("as") == "spectator":
+        return SPECTATOR
+    return right_of(request, question)
+
+
+def may_see(request: HttpRequest, question: Question) -> bool:
+    # Who asks is looked up only where it makes a difference.
+    return question.results_visible_to(
+        Audience.SPECTATOR
+    ) or question.results_visible_to(right_of_visitor(request, question).audience)
+
+
+def visible_or_403(request: HttpRequest, question_id: int) -> Question:
+    """Return a question whose results this visitor may see."""
+    question = published_or_404(question_id)
+    if not may_see(request, question):
+        raise PermissionDenied(question.results_rule)
+    return question

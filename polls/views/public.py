@@ -1,0 +1,73 @@
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import cache_control
+
+from ..codes import read_code, spell
+from ..models import Ballot, Question
+from ..serving import health, throttle
+from ..serving.decorators import allow
+from ..serving.errors import error_page
+from ..serving.spectator_cache import cache_for_spectators
+from ..voting.on_loop import takes_thread_apart
+
+PAGE_SIZE = 20
+
+
+@cache_for_spectators("page")
+@allow("GET", "HEAD")
+@cache_control(no_cache=True)
+def index(request: HttpRequest) -> HttpResponse:
+    page = _page_number(request)
+    start = (page - 1) * PAGE_SIZE
+    # One more than a page tells whether another follows, without counting them all.
+    questions = Question.objects.published().newest_first()
+    questions = list(questions[start : start + PAGE_SIZE + 1])
+    if page > 1 and not questions:
+        raise Http404
+    context = {
+        "latest_question_list": questions[:PAGE_SIZE],
+        "newer_page": page - 1,
+        "older_page": page + 1 if len(questions) > PAGE_SIZE else None,
+    }
+    return render(request, "polls/index.html", context)
+
+
+def _page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "1")
+    if not (text.isascii() and text.isdecimal() and len(text) < 8 and int(text)):
+        raise Http404
+    return int(text)
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def receipt(request: HttpRequest, code: str) -> HttpResponse:
+    ballots = Ballot.objects.filter(question__receipts=True)
+    ballots = ballots.select_related("question")
+    ballot = ballots.filter(receipt=read_code(code)).first()
+    if not ballot:
+        if throttle.is_throttled(request):
+            return error_page(request, 429)
+        throttle.count_wrong_code(request)
+    context = {"code": spell(read_code(code)), "ballot": ballot}
+    return render(request, "polls/receipt.html", context, status=200 if ballot else 404)
+
+
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def find_receipt(request: HttpRequest) -> HttpResponse:
+    typed = read_code(request.GET.get("code", ""))
+    if typed:
+        return redirect("polls:receipt", typed)
+    return render(request, "polls/receipt.html")
+
+
+@takes_thread_apart
+@allow("GET", "HEAD")
+@cache_control(no_store=True)
+def healthz(request: HttpRequest) -> HttpResponse:
+    # A database that is away, lost or full answers 503 as on every other page.
+    health.check()
+    # So that a worker whose pages are broken does not pass for sound.
+    error_page(request, 404)
+    return HttpResponse("ok\n", content_type="text/plain")

@@ -1,0 +1,146 @@
+"""Who is voting: a browser, an account or an invitation code, turned into one opaque key for each question.
+
+No IP address, no user agent and no account is kept beside a ballot. The key of
+a voter on one question says nothing about the same voter on another.
+"""
+
+import hmac
+import secrets
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from ..codes import new_code, read_code
+from ..models import Invitation, Question, Voters
+from . import on_loop
+from .cast import NotInvited, NotOpen
+
+COOKIE = "voter"
+# Browsers keep no cookie longer than 400 days.
+COOKIE_AGE = 400 * 24 * 3600
+_signer = Signer(salt="polls.voters")
+
+
+def new_identity() -> str:
+    attempt = on_loop.attempt.get()
+    if not attempt:
+        return secrets.token_urlsafe(16)
+    # One request is one voter, though its answer is begun anew in a thread.
+    attempt.new_identity = attempt.new_identity or secrets.token_urlsafe(16)
+    return attempt.new_identity
+
+
+def _read_cookie(request: HttpRequest, name: str) -> str | None:
+    """Return what was put there; None for nothing, or what is forged or damaged."""
+    try:
+        return _signer.unsign(request.COOKIES.get(name, ""))
+    except BadSignature:
+        return None
+
+
+def _set_cookie(
+    response: HttpResponse,
+    name: str,
+    value: str,
+    path: str = "/",
+    age: int = COOKIE_AGE,
+) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=age,
+        path=path,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.VOTER_COOKIE_SECURE,
+    )
+
+
+def identify(request: HttpRequest, question: Question) -> str | None:
+    """Return who this is to the question, for voter_key(); None for who cannot vote yet, or when voters are forgotten."""
+    if not question.voter_salt:
+        return None
+    if question.voters == Voters.ACCOUNTS:
+        user = request.user
+        return f"account:{user.pk}" if user.is_authenticated else None
+    if question.voters == Voters.CODES:
+        code = _read_cookie(request, f"code{question.pk}")
+        return code and f"code:{code}"
+    return _read_cookie(request, COOKIE)
+
+
+def remember_identity(response: HttpResponse, question: Question, voter: str) -> None:
+    """Let the browser show who it is next time. An account is known without."""
+    if question.voters == Voters.ANYONE:
+        _set_cookie(response, COOKIE, _signer.sign(voter))
+    elif question.voters == Voters.CODES:
+        code = _signer.sign(voter.removeprefix("code:"))
+        _set_cookie(response, f"code{question.pk}", code, question.get_absolute_url())
+
+
+def remember_draft(
+    response: HttpResponse, question: Question, choices: list[int]
+) -> None:
+    """Keep what somebody chose before logging in; in the browser, not in an address that servers write down."""
+    ids = "-".join(map(str, choices))
+    _set_cookie(response, "draft", ids, question.get_absolute_url(), age=3600)
+
+
+def read_draft(request: HttpRequest) -> list[int]:
+    ids = request.COOKIES.get("draft", "").split("-")
+    return [int(pk) for pk in ids if pk.isascii() and pk.isdecimal() and len(pk) < 19]
+
+
+def forget_draft(response: HttpResponse, question: Question) -> None:
+    if question.voters == Voters.ACCOUNTS:
+        response.delete_cookie("draft", path=question.get_absolute_url())
+
+
+def voter_key(question: Question, voter: str) -> str:
+    """Return the voter's key on this question: 32 hexadecimal digits. Raises NotOpen if its salt has been erased."""
+    if not question.voter_salt:
+        # A voter would have the same key on another question.
+        raise NotOpen("Your vote was not counted: this poll has forgotten its voters.")
+    key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
+    return hmac.digest(key, voter.encode(), "sha256").hex()[:32]
+
+
+def identity_with_code(question: Question, typed: str) -> str:
+    """Return the voter who has this code. Raises NotInvited if it is none of the question's, or void."""
+    voter = f"code:{read_code(typed)}"
+    # The codes of a poll that has forgotten its voters are gone.
+    invitation = None
+    if question.voter_salt:
+        own = question.invitation_set.filter(voter_key=voter_key(question, voter))
+        invitation = own.first()
+    if not invitation:
+        raise NotInvited(
+            "That is not a code of this poll. Check each character, and whether it was given for another poll."
+        )
+    if invitation.voided_at:
+        raise NotInvited("This code was made void. Ask the organiser for another one.")
+    return voter
+
+
+def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
+    """Make invitation codes; return their numbers and the codes, which nothing shows again."""
+    codes = [new_code() for _ in range(number)]
+    with transaction.atomic():
+        # Two organisers who make codes at once do not give the same numbers.
+        question.choice_set.lock()
+        first = question.invitation_set.last_number() + 1
+        numbered = list(enumerate(codes, first))
+        Invitation.objects.bulk_create(
+            (
+                Invitation(
+                    question=question,
+                    number=n,
+                    voter_key=voter_key(question, f"code:{code}"),
+                )
+                for n, code in numbered
+            ),
+            batch_size=1000,
+        )
+    return numbered
