@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.servers import (
     Site,
     Voter,
-)  # noqa: E402  The tests' own server and browser.
+)
 
 NOTE = """() => {
     window.moved = {};

@@ -50,8 +50,9 @@ async def ask(application: Callable, *headers: tuple[bytes, bytes]) -> int:
 
 async def main() -> None:
     # Only now, with DATA_DIR set.
-    from polls.asgi import application
     from django.core.asgi import get_asgi_application
+
+    from polls.asgi import application
 
     counter: Counter[str] = Counter()
     # A thread that waits for the loop meanwhile is given work by the second of them.

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.servers import (
     Site,
     Voter,
-)  # noqa: E402  The tests' own server and browser.
+)
 
 SERVER = "gunicorn polls.wsgi --workers 1"
 PASSWORD = "growth-of-the-polls"

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.servers import (
     Site,
     Voter,
-)  # noqa: E402  The tests' own server and browser.
+)
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = 2

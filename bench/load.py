@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import journey
-
 from live_viewers import (
     TICKS,
     cpu_seconds,
@@ -22,6 +21,7 @@ from live_viewers import (
     stop_clients,
     vote_for_viewers,
 )
+
 from support.servers import Site, Voter
 
 CONNECTIONS = 16

@@ -23,6 +23,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "tests"))
 # After the path to the tests' own server and browser, which these import too.
+from live_viewers import memory_kb  # noqa: E402
 from load import (  # noqa: E402
     CASES,
     CONNECTIONS,
@@ -31,8 +32,8 @@ from load import (  # noqa: E402
     Target,
     Unexpected,
 )
-from live_viewers import memory_kb  # noqa: E402
 from report import BASE, NAMES, Measured, Row, machine, write, write_docs  # noqa: E402
+
 from support.servers import Site, Voter  # noqa: E402
 
 WORKERS = 3

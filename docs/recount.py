@@ -1,6 +1,9 @@
 """Count a ballots.csv again, with nothing but Python: python3 recount.py poll-1-ballots.csv"""
 
-import collections, csv, hashlib, sys
+import collections
+import csv
+import hashlib
+import sys
 
 if not sys.argv[1:]:
     sys.exit("Name a file: python3 recount.py poll-1-ballots.csv")

@@ -8,8 +8,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 django.setup(set_prefix=False)
 
-from .serving import descriptors, first_run  # noqa: E402  Django must be set up first.
-from .serving.asgi_handler import Handler  # noqa: E402  It reads the settings.
+from .serving import descriptors, first_run
+from .serving.asgi_handler import Handler
 
 # A thread that writes a ballot gives the interpreter away with each statement, and would wait up to 5 ms to have
 # it back while others wait for its lock: a sixth more votes a second.

@@ -5,8 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from .serving.decorators import allow
-from .views import ballot, exports, public, results
 from .serving.log_in import throttled
+from .views import ballot, exports, public, results
 
 poll_urls = [
     path("", public.index, name="index"),

@@ -16,7 +16,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 wsgi_application = get_wsgi_application()
 
-from .serving import descriptors, first_run  # noqa: E402  Django must be set up first.
+from .serving import descriptors, first_run
 
 first_run.prepare()
 descriptors.prepare(wsgi_application)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from polls import process_memory
 from polls.counting import rounds
 from polls.models import Choice, Question
-from polls import process_memory
 from polls.serving import spectator_cache, throttle
 from support.servers import Site
 

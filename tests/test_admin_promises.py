@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 from django.utils.formats import date_format
-from test_admin import LIST, form
 
 from polls.models import Choice, Question
 from polls.voting.cast import cast, withdraw
+from test_admin import LIST, form
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_stale_page_that_changes_nothing_frozen_is_saved(admin_client, voted):
 
 
 def test_a_stale_page_cannot_take_the_receipts_away(admin_client, voted):
-    page = change(admin_client, voted, **{"receipts": ""})
+    page = change(admin_client, voted, receipts="")
     assert "“Voters get a receipt” cannot change any more." in page.text
     assert Question.objects.get().receipts
 

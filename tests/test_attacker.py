@@ -20,9 +20,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from polls.kinds import Kind
+from polls.kinds import Kind, ranking_text
 from polls.models import Ballot, Question
-from polls.kinds import ranking_text
 from polls.voting.identity import voter_key
 
 # What is for good cannot be part of a transaction.

@@ -15,14 +15,13 @@ from django.db import connection, transaction
 from django.http import HttpResponse
 from django.utils import timezone
 
-from polls.counting.tally import tallies_of
 from polls.counting import ballots_csv
+from polls.counting.tally import tallies_of
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, Question
 from polls.retention import delete_ballots
 from polls.voting import ballot_sql
-from polls.voting.cast import cast
-from polls.voting.cast import NotOpen
+from polls.voting.cast import NotOpen, cast
 from support.races import race
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
 from support.servers import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
-from load import Run  # noqa: E402
-from report import BEGIN, END, Row, write_docs  # noqa: E402
+from load import Run
+from report import BEGIN, END, Row, write_docs
 
 pytestmark = pytest.mark.once
 

@@ -7,9 +7,14 @@ from django.db import IntegrityError, OperationalError
 
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Question
-from polls.voting.cast import cast
-from polls.voting.cast import NotChangeable, NotInvited, NotOpen, withdraw
-from polls.voting.cast import QuestionChanged
+from polls.voting.cast import (
+    NotChangeable,
+    NotInvited,
+    NotOpen,
+    QuestionChanged,
+    cast,
+    withdraw,
+)
 from polls.voting.identity import make_codes, voter_key
 from support.races import assert_count_adds_up, race
 

@@ -14,12 +14,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.servers import ROOT
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from polls.models import Ballot, Choice, Question
+from support.servers import ROOT
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.django_db(transaction=True)]
 

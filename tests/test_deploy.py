@@ -7,10 +7,10 @@ import subprocess
 import time
 
 import pytest
-from test_servers import COMMANDS
 
 from polls.serving.throttle import CODES
 from support.servers import ROOT, Voter, free_port
+from test_servers import COMMANDS
 
 pytestmark = pytest.mark.once
 

@@ -8,9 +8,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from polls.views import results
 from polls.models import Voters
 from polls.serving import log_throttle
+from polls.views import results
 
 
 def refuse_every_query(execute, sql, params, many, context):

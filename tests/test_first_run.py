@@ -7,8 +7,8 @@ import subprocess
 import time
 
 import pytest
-from faults.test_database_away import hang_up, server_of
 
+from faults.test_database_away import hang_up, server_of
 from support.servers import ROOT, Voter
 
 # On a server database nothing is made unasked.

@@ -11,13 +11,13 @@ import threading
 import tracemalloc
 from dataclasses import dataclass, field
 
-from support import handler_site as site
 import pytest
 from django.conf import settings
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
 
 from polls.serving.asgi_handler import Handler
+from support import handler_site as site
 
 # Django says so of every synchronous stream under its own handler.
 pytestmark = [

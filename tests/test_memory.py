@@ -9,10 +9,10 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from polls import process_memory
 from polls.counting.tally import tally_of
 from polls.models import Ballot, Question
 from polls.serving import spectator_cache
-from polls import process_memory
 from polls.voting.cast import cast
 
 pytestmark = pytest.mark.usefixtures("keeping")

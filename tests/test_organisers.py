@@ -6,10 +6,10 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from test_admin import LIST, act, form
 
 from polls.audience import Account, Right, lost_rights
 from polls.models import Audience, Question
+from test_admin import LIST, act, form
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ OUTLETS = {
     "list": "/polls/",
 }
 
-MAKE = f"""
+MAKE = """
 from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -68,7 +68,7 @@ User.objects.create_superuser("olga", password="opens")
 opens = timezone.now().replace(microsecond=0) - timedelta(days=1)
 for policy in ("always", "voted", "closed", "organisers"):
     for state in ("open", "closed"):
-        question = Question.objects.create(question_text=f"{{policy}} {{state}}?", pub_date=opens, results=policy)
+        question = Question.objects.create(question_text=f"{policy} {state}?", pub_date=opens, results=policy)
         for text in ("Red", "Blue"):
             Choice.objects.create(question=question, choice_text=text)
         print(policy, state, question.pk)

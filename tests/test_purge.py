@@ -12,16 +12,15 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
-from test_ballots_csv import ask_for, voted
 
 from polls import background, retention
-from polls.voting.cast import withdraw
 from polls.counting.ballots_csv import fix_fingerprint
 from polls.models import Ballot, Choice, Mark, Question, Voters
 from polls.retention import what_is_kept
-from polls.voting.cast import NotOpen, cast
+from polls.voting.cast import NotOpen, cast, withdraw
 from polls.voting.identity import make_codes, voter_key
 from support.races import assert_count_adds_up
+from test_ballots_csv import ask_for, voted
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)

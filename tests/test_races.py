@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import pytest
 from django.db import transaction
-from test_admin import form
 
 from polls.counting.recount import repair
 from polls.models import Ballot, Choice, Question
 from polls.voting.cast import NotInvited, NotOpen, cast
 from polls.voting.identity import make_codes, voter_key
 from support.races import assert_count_adds_up, race
+from test_admin import form
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

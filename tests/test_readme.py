@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from support.servers import ROOT
 
+from support.servers import ROOT
 from test_servers import COMMANDS
 
 pytestmark = pytest.mark.once

@@ -3,16 +3,15 @@ import subprocess
 import sys
 
 import pytest
-from support.servers import ROOT
 from django.core.management import CommandError, call_command
-
-from test_ballots_csv import ask_for, set_kind, voted
 
 from polls.counting.ballots_csv import fingerprint
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, RankingTotal
 from polls.retention import delete_ballots
 from polls.voting.cast import cast
+from support.servers import ROOT
+from test_ballots_csv import ask_for, set_kind, voted
 
 
 @pytest.fixture

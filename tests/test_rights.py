@@ -13,10 +13,10 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from polls.audience import Account, Right, SPECTATOR, lost_rights
+from polls.audience import SPECTATOR, Account, Right, lost_rights
 from polls.models import Audience, Question
-from polls.serving.asgi_handler import Handler
 from polls.serving import event_stream as live
+from polls.serving.asgi_handler import Handler
 from polls.voting.identity import make_codes
 
 pytestmark = pytest.mark.django_db(transaction=True)

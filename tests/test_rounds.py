@@ -10,7 +10,6 @@ from itertools import permutations
 from types import SimpleNamespace
 
 import pytest
-from support.servers import ROOT
 from django.core.management import call_command
 from django.db import OperationalError
 
@@ -21,6 +20,7 @@ from polls.counting.tally import tally_of
 from polls.models import Question
 from polls.voting.cast import cast
 from support.races import wait_until
+from support.servers import ROOT
 
 TEAS = ("Green", "Black", "White", "Herbal")
 

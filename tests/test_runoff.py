@@ -191,7 +191,7 @@ def by_hand(rankings, order):
     ballots = [list(r) for r, n in rankings.items() for _ in range(n)]
     standing, history = list(order), []
     while True:
-        piles = {choice: 0 for choice in standing}
+        piles = dict.fromkeys(standing, 0)
         for ballot in ballots:
             left = [choice for choice in ballot if choice in standing]
             if left:

@@ -5,14 +5,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from support.servers import ROOT
 from django.core.management import CommandError, call_command
-from test_ballots_csv import set_kind, voted
 
-from polls.counting.recount import repair
 from polls.counting.ballots_csv import file_sha256
+from polls.counting.recount import repair
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, Question, RankingTotal
+from support.servers import ROOT
+from test_ballots_csv import set_kind, voted
 
 VOTER, ADDED = "0" * 32, "added"
 

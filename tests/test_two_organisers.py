@@ -4,12 +4,12 @@ import re
 
 import pytest
 from django.test import Client
-from test_admin import LIST, form
-from test_admin_promises import change, save
 
 from polls.models import Question
 from polls.voting.cast import cast
 from support.races import race
+from test_admin import LIST, form
+from test_admin_promises import change, save
 
 TOLD = "Another organiser has changed this poll since you loaded it"
 

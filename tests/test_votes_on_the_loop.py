@@ -17,16 +17,15 @@ from django.http import HttpResponse
 from django.urls import path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from test_handler_parity import FORM, Visit, until
 
 from polls.models import Ballot, Choice, Question
 from polls.serving import spectator_cache
 from polls.serving.asgi_handler import Handler
-from polls.voting.identity import _signer
 from polls.voting import ballot_sql, group_commit, on_loop
 from polls.voting.cast import cast
-from polls.voting.identity import new_identity, remember_identity, voter_key
+from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
 from support.races import outcome, wait_until
+from test_handler_parity import FORM, Visit, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32

@@ -6,11 +6,11 @@ import re
 import pytest
 from django.test import Client
 from django.utils import timezone
-from test_admin import LIST, form
-from test_votes_on_the_loop import TOKEN, handler, red, send, vote
 
 from polls.models import Ballot, Question
 from support.races import assert_count_adds_up, race
+from test_admin import LIST, form
+from test_votes_on_the_loop import send, vote
 
 CHANGED = "The poll has just changed. Read it again, then vote."
 

@@ -17,17 +17,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
-from .invitations import (
-    MakeForm,
-    VoidForm,
-    codes_csv,
-    find_codes,
-    numbers_by_state,
-    sheet,
-    why_none,
-)
 from ..audience import SEES_ALL
-from ..kinds import Kind, MOST_RANKS
+from ..kinds import MOST_RANKS, Kind
 from ..models import (
     Ballot,
     Choice,
@@ -39,6 +30,15 @@ from ..models import (
 )
 from ..serving.decorators import allow
 from ..site_url import is_local
+from .invitations import (
+    MakeForm,
+    VoidForm,
+    codes_csv,
+    find_codes,
+    numbers_by_state,
+    sheet,
+    why_none,
+)
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"

@@ -8,9 +8,9 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Cast
 
-from .ballots_csv import file_sha256
 from ..kinds import Kind, ranking_text, read_ranking
 from ..models import Ballot, Choice, ChoiceQuerySet, Mark, Question, RankingTotal
+from .ballots_csv import file_sha256
 
 
 def recounted_choices(choices: ChoiceQuerySet) -> ChoiceQuerySet:

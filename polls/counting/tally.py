@@ -8,10 +8,10 @@ from typing import NamedTuple, TypedDict
 from django.db import connection
 from django.utils.text import get_text_list
 
-from . import rounds
-from .instant_runoff import Round
 from ..kinds import Kind
 from ..models import Question, QuestionQuerySet
+from . import rounds
+from .instant_runoff import Round
 
 
 class ChoiceTally(TypedDict):

@@ -37,9 +37,9 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
+from ..voting import group_commit, on_loop
 from . import health, spectator_cache
 from .event_stream import hang_up
-from ..voting import group_commit, on_loop
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]

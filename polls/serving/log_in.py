@@ -32,10 +32,10 @@ from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ..voting.identity import COOKIE_AGE
 from .errors import error_page
 from .networks import networks
 from .throttle import Limit, count_wrong, seconds_to_wait
-from ..voting.identity import COOKIE_AGE
 
 View = Callable[..., HttpResponseBase]
 

@@ -14,8 +14,6 @@ from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8
 from ..serving.errors import error_page
 from ..serving.spectator_cache import cache_for_spectators
-from .forms import BallotForm
-from .lookups import own_ballot, published_or_404
 from ..voting import cast as voting
 from ..voting.cast import NotInvited, Refused
 from ..voting.identity import (
@@ -29,6 +27,8 @@ from ..voting.identity import (
     voter_key,
 )
 from ..voting.on_loop import is_counted, may_run_on_loop
+from .forms import BallotForm
+from .lookups import own_ballot, published_or_404
 
 # It writes the cookie of a token; views have no other way to it.
 _csrf = CsrfViewMiddleware(lambda request: HttpResponse())

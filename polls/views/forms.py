@@ -6,9 +6,9 @@ from django.core.exceptions import BadRequest
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
-from ..kinds import InvalidBallot, Kind, MOST_RANKS
-from ..voting.cast import QuestionChanged, valid_choices
+from ..kinds import MOST_RANKS, InvalidBallot, Kind
 from ..models import Question
+from ..voting.cast import QuestionChanged, valid_choices
 
 UNKNOWN = (
     "You didn't select a choice. "

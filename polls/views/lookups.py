@@ -2,7 +2,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from ..audience import Right, SPECTATOR, right_of
+from ..audience import SPECTATOR, Right, right_of
 from ..models import Audience, OwnBallot, Question
 from ..voting.identity import identify, voter_key
 

@@ -3,8 +3,9 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from .conftest import open_page
 from support.servers import Site
+
+from .conftest import open_page
 
 pytestmark = pytest.mark.once
 

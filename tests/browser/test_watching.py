@@ -8,8 +8,9 @@ import urllib.parse
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import open_page
 from support.servers import Voter
+
+from .conftest import open_page
 
 pytestmark = pytest.mark.once
 

@@ -12,8 +12,13 @@ import time
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import connections
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
-from django.http import StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.urls import include, path, reverse
