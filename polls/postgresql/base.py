@@ -7,6 +7,7 @@ A server that is frozen does not even do that: then the driver does.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
@@ -40,16 +41,16 @@ class Connection(psycopg.Connection):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    def get_new_connection(self, params: dict[str, object]) -> Connection:
+    def get_new_connection(self, params: dict[str, Any]) -> Connection:
         # As Django does, but for the class.
-        self.isolation_level = base.IsolationLevel.READ_COMMITTED
+        self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return Connection.connect(**params)
 
     @property
     def _is_limited(self) -> bool:
         # Without a name it is Django's own connection, which makes and drops databases for tests.
         named = self.settings_dict["NAME"] is not None
-        return named and self.settings_dict["IS_LIMITED"]
+        return named and bool(self.settings_dict["IS_LIMITED"])
 
     def init_connection_state(self) -> None:
         super().init_connection_state()

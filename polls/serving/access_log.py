@@ -9,7 +9,8 @@ logger it is for, before anything is made of it.
 import ipaddress
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 # What is typed after /r/ or /polls/3/code/, to the end of the line: spaces are forgiven in a code.
@@ -70,7 +71,7 @@ def _clean_argument(argument: object) -> object:
     return argument if shown == text else shown
 
 
-class _Arguments:
+class _Arguments(Mapping[str, object]):
     """Named arguments, of which a line uses a few: gunicorn gives its access log all that it knows."""
 
     def __init__(self, arguments: Mapping[str, object]) -> None:
@@ -79,11 +80,17 @@ class _Arguments:
     def __getitem__(self, name: str) -> object:
         return _clean_argument(self.arguments[name])
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arguments)
+
+    def __len__(self) -> int:
+        return len(self.arguments)
+
 
 class DiscreetRecord(logging.LogRecord):
     """A record for logging.setLogRecordFactory()."""
 
-    def __init__(self, *record: object, **more: object) -> None:
+    def __init__(self, *record: Any, **more: Any) -> None:
         super().__init__(*record, **more)
         if isinstance(self.args, dict):
             self.args = _Arguments(self.args)
@@ -98,7 +105,7 @@ class DiscreetRecord(logging.LogRecord):
 
         It is made when it is asked for: a filter may drop the record.
         """
-        text = vars(self)["exc_text"]
+        text: str | None = vars(self)["exc_text"]
         if not text and self.exc_info and self.exc_info[0]:
             text = clean(logging.Formatter().formatException(self.exc_info))
             vars(self)["exc_text"] = text

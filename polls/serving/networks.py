@@ -21,7 +21,7 @@ def networks(request: HttpRequest) -> list[str]:
 
 def _client(request: HttpRequest) -> str:
     """Follow the proxies back. Whoever is not trusted may write into the header what it likes."""
-    client = request.META.get("REMOTE_ADDR", "")
+    client: str = request.META.get("REMOTE_ADDR", "")
     hops = request.headers.get("X-Forwarded-For", "").split(",")
     hops = [hop.strip() for hop in hops if hop.strip()]
     if settings.TRUST_ANY_PROXY:

@@ -4,9 +4,11 @@ import os
 import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.sqlite3 import base
+from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
@@ -28,8 +30,15 @@ CANNOT_WRITE = {
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def _has_little_room(file: DatabaseFile) -> bool:
+    room = os.statvfs(os.path.dirname(os.path.abspath(file.path)))
+    return room.f_bavail * room.f_frsize < LITTLE_ROOM
+
+
 class ErrorWrapper(DatabaseErrorWrapper):
     """Learn from every error of SQLite whether the file can still be used."""
+
+    wrapper: "DatabaseWrapper"
 
     def __exit__(
         self,
@@ -49,6 +58,8 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    # The stubs of Django keep silent about some methods that backends override: hence type: ignore[misc].
+
     # The database on the disk; None for one in memory, or before the first connection.
     file: DatabaseFile | None = None
 
@@ -56,42 +67,46 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def wrap_database_errors(self) -> ErrorWrapper:
         return ErrorWrapper(self)
 
-    def get_new_connection(self, params: dict[str, object]) -> sqlite3.Connection:
+    def get_new_connection(self, params: dict[str, Any]) -> sqlite3.Connection:
         self.file = None if self.is_in_memory_db() else file_at(str(params["database"]))
         if not self.file:
-            return super().get_new_connection(params)
+            in_memory: sqlite3.Connection = super().get_new_connection(params)
+            return in_memory
         with self.file.opening():
-            connection = super().get_new_connection(params | {"factory": Connection})
+            connection: Connection = super().get_new_connection(
+                params | {"factory": Connection}
+            )
             # SQLite opens the log with the first reading.
             connection.execute("PRAGMA schema_version").fetchone()
             self.file.keep(connection)
-        if self._has_little_room():
+        if _has_little_room(self.file):
             self._keep_log_short(connection)
         return connection
 
     def _close(self) -> None:
         if not self.file or self.connection is None:
-            super()._close()
+            super()._close()  # type: ignore[misc]
             return
         with self.file.closing(self.connection):
-            super()._close()
+            super()._close()  # type: ignore[misc]
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
         # Every statement comes by here: pages, too, are not to show what is no more. A transaction looks as it
         # begins, and before it is committed.
         if self.file and not self.in_atomic_block:
             self.file.require_same()
-        return super().create_cursor(name)
+        cursor: base.SQLiteCursorWrapper = super().create_cursor(name)
+        return cursor
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.file and self.file.cannot_write:
             self._make_room()
-        super()._start_transaction_under_autocommit()
+        super()._start_transaction_under_autocommit()  # type: ignore[misc]
 
     def _commit(self) -> None:
         if self.file:
             self.file.require_same()
-        super()._commit()
+        super()._commit()  # type: ignore[misc]
         if self.file:
             self.file.cannot_write = False
 
@@ -105,20 +120,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         for statement in SHORT_LOG:
             connection.execute(statement).fetchone()
 
-    def _has_little_room(self) -> bool:
-        room = os.statvfs(os.path.dirname(os.path.abspath(self.file.path)))
-        return room.f_bavail * room.f_frsize < LITTLE_ROOM
-
     def check_health(self) -> None:
         """Raise the error that a voter would meet. A write is tried only where one is likely to fail."""
         with self.cursor() as cursor:
             cursor.execute("PRAGMA schema_version").fetchall()
             if not self.file:
                 return
-            if self.file.cannot_write or self._has_little_room():
+            if self.file.cannot_write or _has_little_room(self.file):
                 self._write_something(cursor)
 
-    def _write_something(self, cursor: base.SQLiteCursorWrapper) -> None:
+    def _write_something(self, cursor: CursorWrapper) -> None:
         with transaction.atomic():
             # The number that purge keeps there, written anew as it is.
             ((number,),) = cursor.execute("PRAGMA user_version").fetchall()

@@ -69,7 +69,7 @@ class DatabaseFile:
             "and start again."
         )
 
-    def note_damage(self, error: Exception) -> None:
+    def note_damage(self, error: BaseException | None) -> None:
         self._damage = (
             f"{self.path} is damaged ({error}); perhaps another file was copied over it while the site had it open. "
             f"Stop the site, {self._restore}"
