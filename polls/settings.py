@@ -4,132 +4,43 @@ Each variable is read once, beside its default. README.md has them in a table.
 """
 
 import logging
-import os
-import re
-import secrets
 import socket
 import sqlite3
-import sys
-import tempfile
 from ipaddress import ip_network
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import dj_database_url
+from . import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def refuse(sentence: str) -> NoReturn:
-    """Stop the start with one clear sentence."""
-    print(sentence, file=sys.stderr, flush=True)
-    # gunicorn starts a worker that exits with 1 again, for ever; 3 is its own
-    # "failed to boot", which stops it.
-    sys.exit(3 if "gunicorn.arbiter" in sys.modules else 1)
-
-
-def _env(name: str, default: str = "") -> str:
-    return os.environ.get(name, "").strip() or default
-
-
-def _secret_env(name: str) -> str:
-    """Read a variable, or the file that NAME_FILE names."""
-    path = _env(f"{name}_FILE")
-    if not path:
-        return _env(name)
-    try:
-        value = Path(path).read_text().strip()
-    except (OSError, ValueError) as error:
-        refuse(
-            f"{name}_FILE is {path!r}, which cannot be read ({error}). "
-            "Name a text file that this user can read."
-        )
-    # A secret that failed to be mounted must not mean another database or new voter keys.
-    return value or refuse(f"{name}_FILE is {path!r}, which is empty.")
-
-
-def _switch(name: str) -> bool:
-    value = _env(name, "0").lower()
-    if value not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
-        refuse(f"{name} is {value!r}. Use 1 or 0.")
-    return value in {"1", "true", "yes", "on"}
-
-
-def _count(name: str, default: int | None) -> int | None:
-    value = _env(name)
-    if not value:
-        return default
-    if not value.isdecimal() or not 1 <= len(value) <= 4 or int(value) == 0:
-        refuse(f"{name} is {value!r}. Use a whole number from 1 to 9999.")
-    return int(value)
-
-
 # Data: the SQLite database and the secret, in one folder.
 
-DATA_DIR = Path(_env("DATA_DIR", str(BASE_DIR / "var"))).absolute()
-
-
-def _kept_secret(path: Path) -> str:
-    """Return the secret in this file; make the file, readable by its owner alone, if there is none."""
-    try:
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, draft = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(50))
-            # Several workers may start at once: the first link wins, all read it.
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                os.unlink(draft)
-        return path.read_text().strip()
-    except OSError as error:
-        refuse(
-            f"The data folder {str(path.parent)!r} cannot be used ({error.strerror}). "
-            "Make it writable, or name another one in DATA_DIR."
-        )
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).absolute()
 
 
 # Voter keys are made with this secret: changing it lets people vote again on open polls.
-SECRET_KEY = _secret_env("SECRET_KEY") or _kept_secret(DATA_DIR / "secret_key")
+SECRET_KEY = env.secret("SECRET_KEY") or env.kept_secret(DATA_DIR / "secret_key")
 if len(SECRET_KEY) < 32:
-    refuse("SECRET_KEY is too short. Use at least 32 random characters.")
+    env.refuse("SECRET_KEY is too short. Use at least 32 random characters.")
 
-DEBUG = _switch("DEBUG")
+DEBUG = env.switch("DEBUG")
 
 
 # The address: SITE_URL is the one switch to production.
 
-SITE_URL = _env("SITE_URL").rstrip("/").lower()
+SITE_URL = env.text("SITE_URL").rstrip("/").lower()
 for _scheme, _port in (("http:", ":80"), ("https:", ":443")):
     if SITE_URL.startswith(_scheme):
         # Browsers leave it out of the origin.
         SITE_URL = SITE_URL.removesuffix(_port)
 
 
-def _host(url: str) -> str:
-    """Return the host of http(s)://host[:port], as Django wants it in ALLOWED_HOSTS; empty if it is not that."""
-    try:
-        parts = urlsplit(url)
-        host, sound = parts.hostname or "", parts.port != 0
-    except ValueError:
-        return ""
-    sound = sound and parts.scheme in {"http", "https"} and "@" not in parts.netloc
-    if not sound or url != f"{parts.scheme}://{parts.netloc}":
-        return ""
-    if ":" in host:
-        return f"[{host}]"
-    return host if re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host) else ""
-
-
-_site_host = _host(SITE_URL)
+_site_host = env.host(SITE_URL)
 if SITE_URL and not _site_host:
-    refuse(
-        f"SITE_URL is {_env('SITE_URL')!r}. "
+    env.refuse(
+        f"SITE_URL is {env.text('SITE_URL')!r}. "
         "Use the address that voters type, such as https://polls.example.org, without a path."
     )
 _https = SITE_URL.startswith("https:")
@@ -141,13 +52,7 @@ if SITE_URL:
 else:
     # What gunicorn prints as its address, and how a machine at home is called.
     ALLOWED_HOSTS += ["0.0.0.0", socket.gethostname(), f"{socket.gethostname()}.local"]
-for _name in _env("ALLOWED_HOSTS").split(","):
-    if _name.strip() and _host(f"http://{_name.strip()}") != _name.strip():
-        refuse(
-            f"ALLOWED_HOSTS has {_name.strip()!r}. "
-            "Use host names without scheme and port, such as www.example.org, separated by commas."
-        )
-    ALLOWED_HOSTS += [_name.strip()] if _name.strip() else []
+ALLOWED_HOSTS += env.hosts("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = _https
@@ -159,13 +64,13 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
 
 # Whose X-Forwarded-For is believed, beside this machine's. gunicorn and uvicorn read the variable too.
-TRUST_ANY_PROXY = _env("FORWARDED_ALLOW_IPS") == "*"
+TRUST_ANY_PROXY = env.text("FORWARDED_ALLOW_IPS") == "*"
 TRUSTED_PROXIES = []
-for _proxy in [] if TRUST_ANY_PROXY else _env("FORWARDED_ALLOW_IPS").split(","):
+for _proxy in [] if TRUST_ANY_PROXY else env.text("FORWARDED_ALLOW_IPS").split(","):
     try:
         TRUSTED_PROXIES += [ip_network(_proxy.strip())] if _proxy.strip() else []
     except ValueError:
-        refuse(
+        env.refuse(
             f"FORWARDED_ALLOW_IPS has {_proxy.strip()!r}. "
             "Use the addresses of your proxies or their networks, such as 10.0.0.0/8, separated by commas; or * alone."
         )
@@ -190,49 +95,18 @@ _SQLITE = {
 }
 
 
-def _server_or_file(url: str) -> dict[str, object]:
-    """Return Django's settings for a database address: sqlite:///... or postgres://..."""
-    allowed = (
-        "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
-    )
-    # The rest of it may hold a password, which is not for the log.
-    scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in {"sqlite", "postgres", "postgresql"}:
-        refuse(f"DATABASE_URL begins with {scheme!r} as its scheme. {allowed}")
-    try:
-        config = dj_database_url.parse(url)
-    except ValueError as error:
-        refuse(f"DATABASE_URL cannot be read ({error}). {allowed}")
-    if config["NAME"] in {"", ":memory:"}:
-        # In memory, every worker would have another one.
-        refuse(f"DATABASE_URL names no database that is kept. {allowed}")
-    unknown = set(config.get("OPTIONS", {})) - {"timeout"}
-    if scheme == "sqlite" and unknown:
-        refuse(f"DATABASE_URL has the option {unknown.pop()!r}. {allowed}")
-    return config
-
-
-_url = _secret_env("DATABASE_URL")
-_database = _server_or_file(_url) if _url else {"NAME": str(DATA_DIR / "polls.sqlite3")}
+_database = env.database("DATABASE_URL") or {"NAME": str(DATA_DIR / "polls.sqlite3")}
 # A connection is kept by its thread: opening one for each request costs half the page.
 _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 if "postgresql" not in _database.get("ENGINE", ""):
     _database["ENGINE"] = "polls.sqlite"
     if sqlite3.sqlite_version_info < (3, 35):
-        refuse(
+        env.refuse(
             f"Python here has SQLite {sqlite3.sqlite_version}, and votes are written with what 3.35 brought. "
             "Use a later Python image or system, or PostgreSQL in DATABASE_URL."
         )
     _database["OPTIONS"] = _SQLITE | _database.get("OPTIONS", {})
-    _folder = Path(_database["NAME"]).parent
-    try:
-        _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=_folder).close()
-    except OSError as error:
-        refuse(
-            f"The data folder {str(_folder)!r} cannot be used ({error.strerror}). "
-            "Make it writable, or name another one in DATA_DIR."
-        )
+    env.make_folder(Path(_database["NAME"]).parent)
 else:
     _database["ENGINE"] = "polls.postgresql"
     # Whoever serves people does not wait for ever; manage.py takes this from its commands, which may have a million
@@ -247,15 +121,15 @@ DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Threads that answer requests in each ASGI worker; each keeps one database connection.
-ASGI_THREADS = _count("ASGI_THREADS", 8)
+ASGI_THREADS = env.count("ASGI_THREADS", 8)
 
 
 # How long after the close of a poll something is kept, in days: manage.py purge goes by it, and the ballot page
 # tells the voters. Without a value it is kept.
 
-FORGET_VOTERS_DAYS = _count("FORGET_VOTERS_DAYS", None)
-DELETE_BALLOTS_DAYS = _count("DELETE_BALLOTS_DAYS", None)
-DELETE_POLLS_DAYS = _count("DELETE_POLLS_DAYS", None)
+FORGET_VOTERS_DAYS = env.count("FORGET_VOTERS_DAYS", None)
+DELETE_BALLOTS_DAYS = env.count("DELETE_BALLOTS_DAYS", None)
+DELETE_POLLS_DAYS = env.count("DELETE_POLLS_DAYS", None)
 
 
 # Django's own.
@@ -315,11 +189,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["polls.views.forms.RefuseFiles"]
 
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = _env("TIME_ZONE", "UTC")
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
 try:
     ZoneInfo(TIME_ZONE)
 except (ValueError, OSError, LookupError):
-    refuse(f"TIME_ZONE is {TIME_ZONE!r}. Use a name such as Europe/Paris or UTC.")
+    env.refuse(f"TIME_ZONE is {TIME_ZONE!r}. Use a name such as Europe/Paris or UTC.")
 
 STATIC_URL = "/static/"
 # Files are served from where they lie: no collectstatic to forget.

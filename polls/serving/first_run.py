@@ -21,9 +21,8 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
+from ..env import refuse
 from ..models import Choice, Question
-from ..settings import refuse
-from ..sqlite.file import FileLost
 
 ORGANISER = "organiser"
 

@@ -1,0 +1,149 @@
+"""Reads variables of the environment, and stops the start with one sentence where a value cannot be right."""
+
+import os
+import re
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+Default = TypeVar("Default", int, None)
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Stop the start with one clear sentence."""
+    print(sentence, file=sys.stderr, flush=True)
+    # gunicorn starts a worker that exits with 1 again, for ever; 3 is its own
+    # "failed to boot", which stops it.
+    sys.exit(3 if "gunicorn.arbiter" in sys.modules else 1)
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def secret(name: str) -> str:
+    """Read a variable, or the file that NAME_FILE names."""
+    path = text(f"{name}_FILE")
+    if not path:
+        return text(name)
+    try:
+        value = Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        refuse(
+            f"{name}_FILE is {path!r}, which cannot be read ({error}). "
+            "Name a text file that this user can read."
+        )
+    # A secret that failed to be mounted must not mean another database or new voter keys.
+    return value or refuse(f"{name}_FILE is {path!r}, which is empty.")
+
+
+def switch(name: str) -> bool:
+    value = text(name, "0").lower()
+    if value not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+        refuse(f"{name} is {value!r}. Use 1 or 0.")
+    return value in {"1", "true", "yes", "on"}
+
+
+def count(name: str, default: Default) -> int | Default:
+    value = text(name)
+    if not value:
+        return default
+    if not value.isdecimal() or not 1 <= len(value) <= 4 or int(value) == 0:
+        refuse(f"{name} is {value!r}. Use a whole number from 1 to 9999.")
+    return int(value)
+
+
+def host(url: str) -> str:
+    """Return the host of http(s)://host[:port], as Django wants it in ALLOWED_HOSTS; empty if it is not that."""
+    try:
+        parts = urlsplit(url)
+        name, valid = parts.hostname or "", parts.port != 0
+    except ValueError:
+        return ""
+    valid = valid and parts.scheme in {"http", "https"} and "@" not in parts.netloc
+    if not valid or url != f"{parts.scheme}://{parts.netloc}":
+        return ""
+    if ":" in name:
+        return f"[{name}]"
+    return name if re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) else ""
+
+
+def hosts(name: str) -> list[str]:
+    given = [part.strip() for part in text(name).split(",") if part.strip()]
+    for part in given:
+        if host(f"http://{part}") != part:
+            refuse(
+                f"{name} has {part!r}. "
+                "Use host names without scheme and port, such as www.example.org, separated by commas."
+            )
+    return given
+
+
+def refuse_folder(folder: Path, error: OSError) -> NoReturn:
+    refuse(
+        f"The data folder {str(folder)!r} cannot be used ({error.strerror}). "
+        "Make it writable, or name another one in DATA_DIR."
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, for its owner alone, unless it is there; refuse one that takes no files."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        refuse_folder(folder, error)
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret in this file; make the file, readable by its owner alone, if there is none."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_secret(path)
+        return path.read_text().strip()
+    except OSError as error:
+        refuse_folder(path.parent, error)
+
+
+def _make_secret(path: Path) -> None:
+    descriptor, draft = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(50))
+        # Several workers may start at once: the first link wins, all read it.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(draft)
+
+
+def database(name: str) -> dict[str, Any]:
+    """Read sqlite:///... or postgres://... as Django's settings of a database; empty if there is none."""
+    url = secret(name)
+    if not url:
+        return {}
+    allowed = (
+        "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
+    )
+    # The rest of it may hold a password, which is not for the log.
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in {"sqlite", "postgres", "postgresql"}:
+        refuse(f"{name} begins with {scheme!r} as its scheme. {allowed}")
+    try:
+        config: dict[str, Any] = {**dj_database_url.parse(url)}
+    except ValueError as error:
+        refuse(f"{name} cannot be read ({error}). {allowed}")
+    if config["NAME"] in {"", ":memory:"}:
+        # In memory, every worker would have another one.
+        refuse(f"{name} names no database that is kept. {allowed}")
+    unknown = set(config.get("OPTIONS", {})) - {"timeout"}
+    if scheme == "sqlite" and unknown:
+        refuse(f"{name} has the option {unknown.pop()!r}. {allowed}")
+    return config
