@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import OperationalError, ProgrammingError, connection, transaction
@@ -23,6 +23,7 @@ from django.utils.crypto import get_random_string
 
 from ..env import refuse
 from ..models import Choice, Question
+from ..sqlite.file import DatabaseFile, FileLost, file_at
 
 ORGANISER = "organiser"
 
@@ -47,10 +48,10 @@ def _prepare() -> None:
             with _one_at_a_time():
                 if _unmigrated():
                     call_command("migrate", verbosity=0)
-                if not get_user_model().objects.exists():
+                if not User.objects.exists():
                     _add_organiser()
                 _keep_private()
-                connection.file.note_made()
+                _file().note_made()
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
@@ -108,9 +109,13 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
+def _file() -> DatabaseFile:
+    return file_at(str(connection.settings_dict["NAME"]))
+
+
 def _keep_private() -> None:
     try:
-        connection.file.keep_private()
+        _file().keep_private()
     except OSError as error:
         print(
             f"Others can read {error.filename}, and that cannot be changed ({error.strerror}). "
@@ -130,7 +135,7 @@ def _add_organiser() -> None:
     shown = sys.stderr.isatty()
     password = get_random_string(16) if shown else None
     with transaction.atomic():
-        get_user_model().objects.create_superuser(ORGANISER, password=password)
+        User.objects.create_superuser(ORGANISER, password=password)
         if not Question.objects.exists():
             _add_sample()
         # Before the commit: a password that was never shown must not be in force. Not into a log or a
