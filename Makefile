@@ -14,6 +14,11 @@ check: .venv/test
 	$(BIN)/black --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# No process, no browser, no PostgreSQL: under a minute.
+test-fast: .venv/test
+	$(BIN)/pytest -n auto -m "not server"
 
 # Everything. Tests mostly wait for servers: four at a time take less than half as long.
 test: programs check
@@ -42,4 +47,4 @@ audit: .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
-.PHONY: run dev check test programs bench format audit
+.PHONY: run dev check test-fast test programs bench format audit

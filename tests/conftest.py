@@ -1,8 +1,10 @@
 import datetime
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from django.utils import timezone
@@ -26,6 +28,8 @@ def pytest_collection_modifyitems(
     What has nothing to do with the kind of database, or takes a browser, runs on SQLite alone.
     """
     for item in items:
+        if {"start", "share"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.server)
         if "share" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group(_server(item)))
     on_server = "DATABASE_URL" in os.environ
@@ -33,6 +37,17 @@ def pytest_collection_modifyitems(
     left_out = [item for item in items if any(map(item.get_closest_marker, others))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold each test to its mark: nobody keeps a list of those that make test-fast leaves out."""
+
+    def refuse(*words: object, **options: object) -> NoReturn:
+        pytest.fail("What starts a process is marked: @pytest.mark.server")
+
+    if not request.node.get_closest_marker("server"):
+        monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture(autouse=True)

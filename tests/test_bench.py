@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 from load import Run
 from report import BEGIN, END, Row, write_docs
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.server]
 
 
 def bench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

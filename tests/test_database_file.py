@@ -136,6 +136,7 @@ def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, que
     assert Ballot.objects.count() == 1
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("end", ["connection.close()", "del connection"])
 def test_the_last_connection_does_not_end_while_another_is_opened(folder, end):
     """The log goes with it, and whoever opens the next one would take that log for a false one."""
@@ -176,6 +177,7 @@ def test_the_last_connection_does_not_end_while_another_is_opened(folder, end):
     assert json.loads(out) == [302] * 3
 
 
+@pytest.mark.server
 def test_a_file_that_was_written_over_takes_no_more_votes(folder):
     """`cp` of another file: the path leads to the same file, and only SQLite notices."""
     out = run_site(
@@ -250,6 +252,7 @@ def run_site(folder: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.server
 def test_a_full_disk_is_503_until_there_is_room(folder):
     """A limit for the size of files is met as a full disk is: in the middle of a write."""
     out = run_site(
@@ -267,6 +270,7 @@ def test_a_full_disk_is_503_until_there_is_room(folder):
     assert json.loads(out) == [[503, 503, 200], [200, 302], [2, 2]]
 
 
+@pytest.mark.server
 def test_votes_go_on_where_a_log_of_full_size_has_no_room(folder):
     out = run_site(
         folder,
@@ -295,6 +299,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.server
 def test_a_small_disk_is_used_to_its_end_and_is_well_with_room(small_disk):
     (small_disk / "other").write_bytes(bytes(1024 * 1024))
     out = run_site(
@@ -317,6 +322,7 @@ def test_a_small_disk_is_used_to_its_end_and_is_well_with_room(small_disk):
     assert counts == [statuses.count(302) + 50] * 2
 
 
+@pytest.mark.server
 def test_a_start_on_a_full_disk_is_refused_until_there_is_room(small_disk):
     run_site(small_disk / "data", "assert vote() == 302")
     filler = small_disk / "other"
@@ -328,6 +334,7 @@ def test_a_start_on_a_full_disk_is_refused_until_there_is_room(small_disk):
     assert run_site(small_disk / "data", "print(vote(), counts())") == "302 [2, 2]\n"
 
 
+@pytest.mark.server
 def test_what_the_system_refuses_is_503(folder):
     out = run_site(
         folder,
@@ -353,6 +360,7 @@ def test_what_the_system_refuses_is_503(folder):
     assert json.loads(out) == [503, 503, 503, 302, [1, 1]]
 
 
+@pytest.mark.server
 def test_nobody_else_can_read_what_the_site_writes(tmp_path):
     tmp_path.chmod(0o755)
     modes = """
@@ -373,6 +381,7 @@ def test_nobody_else_can_read_what_the_site_writes(tmp_path):
     assert set(found.values()) == {0o600}
 
 
+@pytest.mark.server
 def test_a_start_without_the_database_that_was_there_is_refused(folder):
     run_site(folder, "vote()")
     for file in folder.glob("polls.sqlite3*"):
@@ -387,6 +396,7 @@ def test_a_start_without_the_database_that_was_there_is_refused(folder):
     assert "The first organiser" in start(folder).stderr
 
 
+@pytest.mark.server
 def test_a_start_finds_no_log_of_another_file(folder):
     """Whoever puts a backup back after a crash is told what SQLite would do without a word: mix the two."""
     out = run_site(folder, "vote(); import shutil; print(path); os._exit(0)")
@@ -406,6 +416,7 @@ def test_a_start_finds_no_log_of_another_file(folder):
     assert start(folder).returncode == 0
 
 
+@pytest.mark.server
 def test_a_log_whose_file_was_only_numbered_anew_loses_no_vote(folder):
     """As some file systems do when they are mounted, after a power cut."""
     run_site(folder, "vote(); os._exit(0)")
@@ -418,6 +429,7 @@ def test_a_log_whose_file_was_only_numbered_anew_loses_no_vote(folder):
     assert json.loads(run_site(folder, "print(json.dumps(counts()))")) == [1, 1]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "words",
     [
@@ -434,6 +446,7 @@ def test_a_command_before_the_first_start_says_what_to_do(tmp_path, words):
     assert "The first organiser" in start(tmp_path).stderr
 
 
+@pytest.mark.server
 def test_a_command_that_is_shown_can_be_pasted(tmp_path):
     folder = tmp_path / "my polls"
     shown = start(folder).stderr.split("To set a password: ")[1].splitlines()[0]

@@ -154,6 +154,7 @@ def test_the_purge_runs_as_the_site_does():
         assert not line.startswith(words) or line in purge
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "name", ["polls.service", "polls-purge.service", "polls-purge.timer"]
 )

@@ -34,6 +34,7 @@ print(*(client.get(path).status_code for path in ("/polls/", "/healthz")))
 """
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("door", ["wsgi", "asgi"])
 def test_a_flood_before_the_first_page_breaks_a_worker_no_longer_than_it_lasts(
     tmp_path, door

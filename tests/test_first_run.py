@@ -134,6 +134,7 @@ def test_a_server_database_gets_no_unasked_account(start):
     assert "password" not in site.output()
 
 
+@pytest.mark.server
 def test_the_repo_keeps_no_secret():
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True

@@ -180,6 +180,7 @@ def comparable(said: str, texts: list[str]) -> list[str]:
     return [count[0], *dict.fromkeys(kept)]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     "kind, ballots",
     [
@@ -216,6 +217,7 @@ def test_the_file_alone_gives_the_count_of_the_results_page(
     assert said.partition("Elected: ")[2][3:-1] == (name or "")
 
 
+@pytest.mark.server
 @pytest.mark.once
 @pytest.mark.parametrize(
     "data",
@@ -239,6 +241,7 @@ def test_the_script_says_that_a_file_is_another_one(tmp_path, data):
     assert (ended.returncode, ended.stderr) == (1, sentence)
 
 
+@pytest.mark.server
 @pytest.mark.once
 def test_the_script_requires_a_file(tmp_path):
     for words, sentence in [

@@ -232,6 +232,7 @@ def test_what_failed_is_said_and_tried_again(keeping, caplog, monkeypatch):
     wait_until(lambda: done)
 
 
+@pytest.mark.server
 @pytest.mark.once
 def test_a_worker_that_stops_does_not_wait_for_it():
     program = (

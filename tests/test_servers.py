@@ -90,6 +90,7 @@ def check_site(site: Site) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.server
 @pytest.mark.once
 @pytest.mark.parametrize("command", WITHOUT_CONFIGURATION)
 def test_it_takes_votes_without_gunicorn_conf(tmp_path, command):

@@ -9,7 +9,7 @@ import pytest
 
 from support.servers import ROOT, free_port
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.server]
 
 
 def run(tmp_path, *words, **environment):
