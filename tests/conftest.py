@@ -8,11 +8,14 @@ from typing import NoReturn
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from polls import process_memory
 from polls.counting import rounds
 from polls.models import Choice, Question
 from polls.serving import spectator_cache, throttle
+from polls.serving.asgi_handler import Handler
+from support.handler import handling
 from support.servers import Site
 
 Ask = Callable[..., Question]
@@ -89,6 +92,21 @@ def ask(db: None) -> Ask:
 @pytest.fixture
 def question(ask: Ask) -> Question:
     return ask("Which colour?", "Red", "Blue")
+
+
+@pytest.fixture
+def red(ask: Ask, keeping: None, monkeypatch: pytest.MonkeyPatch) -> Choice:
+    """A question that the worker has just read, as it is while people vote."""
+    monkeypatch.setattr(spectator_cache, "TTL", 60)
+    question = ask("Which colour?", "Red", "Blue")
+    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
+    return question.choice_set.get(choice_text="Red")
+
+
+@pytest.fixture
+def handler(settings: Settings) -> Iterator[Handler]:
+    with handling(settings) as handler:
+        yield handler
 
 
 def _server(item: pytest.Item) -> str:

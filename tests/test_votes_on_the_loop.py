@@ -5,7 +5,7 @@ import datetime
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -24,36 +24,12 @@ from polls.serving.asgi_handler import Handler
 from polls.voting import ballot_sql, group_commit, on_loop
 from polls.voting.cast import cast
 from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
+from support.handler import handling
 from support.races import outcome, wait_until
 from test_handler_parity import FORM, Visit, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32
-
-
-@pytest.fixture
-def red(ask, keeping, monkeypatch) -> Choice:
-    """A question that the worker has just read, as it is while people vote."""
-    monkeypatch.setattr(spectator_cache, "TTL", 60)
-    question = ask("Which colour?", "Red", "Blue")
-    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
-    return question.choice_set.get(choice_text="Red")
-
-
-@contextmanager
-def handling(settings) -> Iterator[Handler]:
-    settings.ASGI_THREADS = 1
-    handler = Handler()
-    yield handler
-    for threads in (handler._threads, handler._health_thread):
-        threads.submit(connections.close_all).result()
-        threads.shutdown()
-
-
-@pytest.fixture
-def handler(settings) -> Iterator[Handler]:
-    with handling(settings) as handler:
-        yield handler
 
 
 def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") -> Visit:

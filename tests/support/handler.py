@@ -1,0 +1,19 @@
+"""The ASGI handler in the test's own process, with one thread for what takes one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connections
+from pytest_django import Settings
+
+from polls.serving.asgi_handler import Handler
+
+
+@contextmanager
+def handling(settings: Settings) -> Iterator[Handler]:
+    settings.ASGI_THREADS = 1
+    handler = Handler()
+    yield handler
+    for threads in (handler._threads, handler._health_thread):
+        threads.submit(connections.close_all).result()
+        threads.shutdown()
