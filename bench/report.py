@@ -63,7 +63,7 @@ def machine(address: str) -> str:
     parts += [f"PostgreSQL {_postgresql(address)}"] if address else []
     parts += [" ".join(wrk.split()[:2])]
     return (
-        f"{datetime.date.today():%-d %B %Y}, {os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, "
+        f"{datetime.datetime.now(datetime.UTC):%-d %B %Y}, {os.cpu_count()} cores of {cpu[1] if cpu else platform.machine()}, "
         f"{memory:.0f} GiB of memory, Linux {platform.release().partition('-')[0]}. {', '.join(parts)}."
     )
 

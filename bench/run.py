@@ -23,8 +23,8 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "tests"))
 # After the path to the tests' own server and browser, which these import too.
-from live_viewers import memory_kb  # noqa: E402
-from load import (  # noqa: E402
+from live_viewers import memory_kb
+from load import (
     CASES,
     CONNECTIONS,
     TUTORIAL,
@@ -32,9 +32,9 @@ from load import (  # noqa: E402
     Target,
     Unexpected,
 )
-from report import BASE, NAMES, Measured, Row, machine, write, write_docs  # noqa: E402
+from report import BASE, NAMES, Measured, Row, machine, write, write_docs
 
-from support.servers import Site, Voter  # noqa: E402
+from support.servers import Site, Voter
 
 WORKERS = 3
 # The load average above which something else is at work.
@@ -52,6 +52,7 @@ SERVERS = {
 }
 SEED = """
 from polls.models import Choice, Question
+from polls.voting.cast import cast
 Question.objects.all().delete()
 for number in range(20):
     question = Question.objects.create(question_text=f"Question {number}: which colour?")

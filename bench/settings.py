@@ -2,7 +2,7 @@
 
 import os
 
-from polls.settings import *  # noqa: F403  All of it, but for what follows.
+from polls.settings import *  # All of it, but for what follows.
 from polls.settings import DATABASES
 
 # On servers of its own: the others serve the site's addresses and no more.

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from polls import urls
-from polls.urls import *  # noqa: F403  The handlers of errors come along.
+from polls.urls import *  # The handlers of errors come along.
 
 WAIT = 0.1
 

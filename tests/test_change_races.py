@@ -1,6 +1,7 @@
 """One voter against himself, an organiser against the voters: changes, withdrawals, closes and void codes at once."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from django.db import IntegrityError, OperationalError
@@ -54,7 +55,7 @@ def faults(outcomes):
 
 def test_a_vote_that_changes_while_another_tab_withdraws_it(question, ballots):
     outcomes = []
-    for turn in range(15):
+    for _ in range(15):
         cast(question, ANN, ballots[0])
         outcomes += race(
             lambda: cast(question, ANN, ballots[1]),
@@ -179,10 +180,8 @@ def test_a_code_is_used_or_void_and_never_both(question, ballots, codes):
     def vote(mine):
         keys = []
         for voter in mine:
-            try:
+            with suppress(NotInvited):
                 keys.append(cast(question, voter, ballots[0]).voter_key)
-            except NotInvited:
-                pass
         return keys
 
     def void():

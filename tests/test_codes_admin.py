@@ -181,8 +181,8 @@ def watch(client, question, used):
         voter = voter_key(question, identity_with_code(question, codes[number]))
         cast(question, voter, [choices[turn % 2]])
         # What is void cannot vote: this is the last that they try.
-        for numbers in ["2, 4", "5", "1-3", "all"] if turn == 2 else []:
-            seen.append(void(client, question, numbers))
+        last = ["2, 4", "5", "1-3", "all"] if turn == 2 else []
+        seen += [void(client, question, numbers) for numbers in last]
         seen.append(client.get(path(question)).text)
         seen += [client.get(f"{change}/{page}/").text for page in ("change", "delete")]
     history = client.get(f"{change}/history/").text

@@ -399,7 +399,7 @@ def test_a_start_without_the_database_that_was_there_is_refused(folder):
 @pytest.mark.server
 def test_a_start_finds_no_log_of_another_file(folder):
     """Whoever puts a backup back after a crash is told what SQLite would do without a word: mix the two."""
-    out = run_site(folder, "vote(); import shutil; print(path); os._exit(0)")
+    run_site(folder, "vote(); import shutil; print(path); os._exit(0)")
     path = folder / "polls.sqlite3"
     assert Path(f"{path}-wal").stat().st_size
     shutil.copy(path, folder / "backup")
