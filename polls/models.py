@@ -23,6 +23,7 @@ from django.utils.functional import cached_property
 
 from .background import after_close
 from .codes import new_code
+from .database import database
 from .kinds import MOST_RANKS, Kind
 
 
@@ -128,7 +129,7 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         The choices are locked first: a vote under way is waited for and goes
         too, a later one finds no choice and is refused.
         """
-        with transaction.atomic(), connection.long_statements():
+        with transaction.atomic(), database.long_statements():
             Choice.objects.filter(question__in=self).lock()
             Ballot.objects.filter(question__in=self).bulk_delete()
             return super().delete()

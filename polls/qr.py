@@ -4,9 +4,6 @@ import re
 
 import segno
 
-# Large enough for the longest link, and read by a phone when a corner of the slip is dirty.
-QR = {"error": "m", "boost_error": False, "mask": 3}
-
 
 class QrSeries:
     """Draws the QR codes of a question's links, which differ in their invitation code alone.
@@ -27,7 +24,9 @@ class QrSeries:
 
     def _squares(self, code: str) -> int:
         """Return the squares as the bits of one number, dark ones 1, row by row."""
-        qr = segno.make_qr(f"{self._before}{code}{self._after}", **QR)
+        link = f"{self._before}{code}{self._after}"
+        # Large enough for the longest link, and read by a phone when a corner of the slip is dirty.
+        qr = segno.make_qr(link, error="m", boost_error=False, mask=3)
         self.size = len(qr.matrix)
         return int(b"".join(qr.matrix).translate(b"01" + bytes(254)), 2)
 

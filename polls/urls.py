@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from .serving.decorators import allow
@@ -23,7 +23,7 @@ poll_urls = [
     path("<int:question_id>/live/", results.live, name="live"),
     path("<int:question_id>/share/", results.share, name="share"),
 ]
-named_polls = [
+named_polls: list[URLPattern | URLResolver] = [
     path("polls/", include(poll_urls)),
     path("r/", public.find_receipt, name="find_receipt"),
     # A slash too is something that people type.

@@ -23,6 +23,7 @@ from django.db.models.functions import Collate
 
 from ..background import after_close
 from ..codes import spell
+from ..database import database
 from ..kinds import Kind
 from ..models import Mark, Question
 
@@ -55,7 +56,7 @@ def _rows(question: Question) -> Iterator[list[str]]:
 def pieces(question: Question) -> Iterator[bytes]:
     """Yield the file in pieces. To be read at one go: it keeps a cursor of the database open."""
     rows_left = _rows(question)
-    with connection.long_statements():
+    with database.long_statements():
         while rows := list(itertools.islice(rows_left, PIECE)):
             text = io.StringIO()
             csv.writer(text).writerows(rows)

@@ -67,7 +67,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @contextmanager
     def long_statements(self) -> Iterator[None]:
-        """Give the statements of the body all the time that they take, as for a million ballots."""
         self.ensure_connection()
         if not self._is_limited:
             yield
@@ -107,6 +106,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.patience = before
 
     def check_health(self) -> None:
-        """Raise the error that a visitor would meet."""
         with self.cursor() as cursor, self._patience(HEALTH):
             cursor.execute("SELECT FROM polls_question LIMIT 1")

@@ -3,7 +3,8 @@
 import functools
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from .errors import View, error_page
@@ -13,7 +14,9 @@ def require_utf8(view: View) -> View:
     """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
 
     @functools.wraps(view)
-    def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    def inner(
+        request: HttpRequest, *args: object, **kwargs: object
+    ) -> HttpResponseBase:
         if request.content_type == "application/x-www-form-urlencoded":
             try:
                 request.body.decode()
@@ -36,7 +39,7 @@ def allow(*methods: str) -> Callable[[View], View]:
         @functools.wraps(view)
         def inner(
             request: HttpRequest, *args: object, **kwargs: object
-        ) -> HttpResponse:
+        ) -> HttpResponseBase:
             if request.method in methods:
                 return view(request, *args, **kwargs)
             response = error_page(request, 405)

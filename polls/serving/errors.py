@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
 
@@ -37,7 +38,7 @@ NO_TOKEN = (
     "Allow cookies for this site, load the form again and send it once more."
 )
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpResponse:

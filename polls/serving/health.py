@@ -7,7 +7,7 @@ thread's, with one connection: whoever came before a check ended has its result.
 import time
 from contextvars import ContextVar
 
-from django.db import connection
+from ..database import database
 
 # When the request came in, where one thread answers all of them.
 came_at: ContextVar[float | None] = ContextVar("came_at", default=None)
@@ -30,7 +30,7 @@ class _Latest:
     def _check(self) -> None:
         self._error = None
         try:
-            connection.check_health()
+            database.check_health()
         except Exception as error:
             self._error = error
         self._ended = time.monotonic()
@@ -44,6 +44,6 @@ def check() -> None:
     came = came_at.get()
     if came is None:
         # Under WSGI each thread has its own connection, and keeps it.
-        connection.check_health()
+        database.check_health()
     else:
         _latest.result_for(came)

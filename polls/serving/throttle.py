@@ -60,7 +60,7 @@ def seconds_to_wait(limit: Limit, who: str) -> float:
     now = time.monotonic()
     if not found or found.number < limit.free or _is_over(found, now):
         return 0
-    pause = limit.first * 2 ** min(found.number - limit.free, 20)
+    pause = limit.first * 2.0 ** min(found.number - limit.free, 20)
     return max(0, found.last + min(pause, limit.longest) - now)
 
 

@@ -121,7 +121,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.execute(statement).fetchone()
 
     def check_health(self) -> None:
-        """Raise the error that a voter would meet. A write is tried only where one is likely to fail."""
+        """A write is tried only where one is likely to fail."""
         with self.cursor() as cursor:
             cursor.execute("PRAGMA schema_version").fetchall()
             if not self.file:

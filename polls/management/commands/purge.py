@@ -6,13 +6,13 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from ... import retention
 from ...counting.ballots_csv import fix_fingerprint
 from ...counting.recount import wrong_ballots, wrong_totals
-from ...models import Ballot, Invitation, Question
+from ...models import Ballot, Invitation, Question, QuestionQuerySet
 from ...retention import delete_ballots, forget_voters
 
 WHY_NOTHING = (
@@ -153,7 +153,7 @@ def _due(
     return [list(questions) for questions in (polls, ballots, voters)]
 
 
-def _closed(days: int | None) -> QuerySet[Question]:
+def _closed(days: int | None) -> QuestionQuerySet:
     """Return the questions that have been closed for so many days."""
     if days is None:
         return Question.objects.none()
@@ -162,12 +162,12 @@ def _closed(days: int | None) -> QuerySet[Question]:
     return Question.objects.closed(now).filter(closes_at__lte=before).order_by("pk")
 
 
-def _with_ballots(questions: QuerySet[Question]) -> QuerySet[Question]:
+def _with_ballots(questions: QuestionQuerySet) -> QuestionQuerySet:
     left = Ballot.objects.filter(question=OuterRef("pk"))
     return questions.filter(Exists(left))
 
 
-def _with_voters(questions: QuerySet[Question]) -> QuerySet[Question]:
+def _with_voters(questions: QuestionQuerySet) -> QuestionQuerySet:
     codes = Invitation.objects.filter(question=OuterRef("pk"))
     # One without votes ties nobody to anything, and may be opened again.
     return questions.voted_on().filter(~Q(voter_salt="") | Exists(codes))
@@ -177,7 +177,7 @@ def _forget_log_ins(questions: list[Question]) -> None:
     """Delete the sessions that began before the last of these questions closed: they tell who came when."""
     if not questions:
         return
-    closed = max(question.closes_at for question in questions)
+    closed = max(question.closes_at for question in questions if question.closes_at)
     lasts = datetime.timedelta(seconds=settings.SESSION_COOKIE_AGE)
     Session.objects.filter(expire_date__lte=closed + lasts).delete()
     # All of them, in one statement: PostgreSQL keeps beside a row which transaction was the last to write it.

@@ -83,8 +83,8 @@ def _count(tally: Tally) -> Iterator[str]:
         votes = [choice["votes"] for choice in tally["choices"]]
         yield f"Votes: {_listed(names, votes)}"
     for n, round_ in enumerate(tally["rounds"], 1):
-        votes = _listed(names, round_["votes"])
-        yield f"Round {n}: {votes}; exhausted: {round_['exhausted']}"
+        shown = _listed(names, round_["votes"])
+        yield f"Round {n}: {shown}; exhausted: {round_['exhausted']}"
     for name, choice in zip(names, tally["choices"]):
         if choice["id"] == tally["elected"]:
             yield f"Elected: {name}"

@@ -1,0 +1,18 @@
+"""What the site asks of its database beside what Django asks: sqlite/ and postgresql/ both answer it."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol, cast
+
+from django.db import connection
+
+
+class Database(Protocol):
+    def check_health(self) -> None:
+        """Raise the error that a voter would meet."""
+
+    def long_statements(self) -> AbstractContextManager[None]:
+        """Give the statements of the body all the time that they take, as for a million ballots."""
+
+
+# Django makes it of the class that the settings name, which no type can say.
+database = cast(Database, connection)
