@@ -29,7 +29,7 @@ programs:
 	.ci/programs
 
 bench: .venv/test
-	$(BIN)/python bench/run.py $(OPTIONS)
+	$(BIN)/python -m bench.run $(OPTIONS)
 
 format: .venv/test
 	$(BIN)/black .

@@ -1,6 +1,6 @@
 """From an accepted vote to the moved bar in another browser.
 
-usage: browser_delay.py [--votes 100] [--command "gunicorn polls.wsgi"]
+usage: python -m bench.browser_delay [--votes 100] [--command "gunicorn polls.wsgi"]
 
 Chromium looks at the results page of a server of its own (three workers, so
 that vote and viewer are mostly on different ones) while new voters vote. Its
@@ -12,18 +12,14 @@ import argparse
 import random
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from support.servers import (
-    Site,
-    Voter,
-)
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 NOTE = """() => {
     window.moved = {};

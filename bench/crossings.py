@@ -1,6 +1,6 @@
 """How often one request for the list of questions crosses into a thread, and how many threads it starts.
 
-usage: crossings.py
+usage: python -m bench.crossings
 
 Under stock Django's ASGI handler and under the site's own, with the site's
 middleware, on a new database. A visitor with a cookie is answered from the
@@ -9,18 +9,15 @@ database, one without from memory. It is counted when the server is warm.
 
 import asyncio
 import os
-import sys
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.testing import ApplicationCommunicator
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 SCOPE = {
     "type": "http",
     "method": "GET",

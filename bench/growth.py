@@ -1,7 +1,7 @@
 """Compare a site with many ballots to one with as many questions and hardly any ballots: nothing may grow with them.
 
-usage: growth.py [--questions 100000] [--ballots 1000000] [--requests 200]
-On PostgreSQL: tests/support/postgres.py python bench/growth.py --ballots 10000000
+usage: python -m bench.growth [--questions 100000] [--ballots 1000000] [--requests 200]
+On PostgreSQL: python tests/support/postgres.py python -m bench.growth --ballots 10000000
 
 Two servers, one with a full and one with an empty database, are asked in turn
 for each page, as a visitor who carries a cookie: nothing comes from memory.
@@ -10,18 +10,13 @@ Half of all ballots are on one question, which is the one that is asked for.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from support.servers import (
-    Site,
-    Voter,
-)
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 SERVER = "gunicorn polls.wsgi --workers 1"
 PASSWORD = "growth-of-the-polls"
@@ -49,7 +44,7 @@ FILL = [
     + " INSERT INTO polls_choice (id, question_id, choice_text)"
     " SELECT i, (i + 3) / 4, 'Choice ' || i FROM n",
     SERIES.format("{ballots}")
-    + " INSERT INTO polls_ballot (id, question_id, voter, receipt, cast_at)"
+    + " INSERT INTO polls_ballot (id, question_id, voter_key, receipt, cast_at)"
     " SELECT i, CASE i & 1 WHEN 0 THEN 1 ELSE i / 2 - i / 2 / {questions} * {questions} + 1 END, {voter}, {receipt}, {now} FROM n",
     "INSERT INTO polls_mark (ballot_id, choice_id, rank)"
     " SELECT id, 4 * question_id - (id / 7 & 3), 1 FROM polls_ballot",

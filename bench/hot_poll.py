@@ -1,6 +1,6 @@
 """Votes a second on one question, by many writers at once, with its running total and without.
 
-usage: [python tests/support/postgres.py] python bench/hot_poll.py [--writers 1,8,32] [--seconds 3] [--rounds 3]
+usage: [python tests/support/postgres.py] python -m bench.hot_poll [--writers 1,8,32] [--seconds 3] [--rounds 3]
 
 Each writer is a process that casts ballots of new voters for one question, as
 the site does but without the web. The ceiling is the same ballot and mark with
@@ -12,17 +12,12 @@ import argparse
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 import time
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def _set_up() -> None:
-    sys.path.insert(0, str(ROOT))
     os.environ["DJANGO_SETTINGS_MODULE"] = "polls.settings"
     import django
 

@@ -1,6 +1,6 @@
 """Hold N live viewers on one question, vote once a second, and measure what it costs.
 
-usage: live_viewers.py [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0]
+usage: python -m bench.live_viewers [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0]
 
 Prints delay from accepted vote to received event (p50, p99, worst), CPU of the
 server for each event, memory for each viewer and threads. The server is ours,
@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -26,11 +25,8 @@ from pathlib import Path
 
 import uvloop
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from support.servers import (
-    Site,
-    Voter,
-)
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = 2

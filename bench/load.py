@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import journey
-from live_viewers import (
+from bench import journey
+from bench.live_viewers import (
     TICKS,
     cpu_seconds,
     percentile,
@@ -21,8 +21,8 @@ from live_viewers import (
     stop_clients,
     vote_for_viewers,
 )
-
-from support.servers import Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 CONNECTIONS = 16
 # With 16, a few threads would be nearly enough for those who wait.

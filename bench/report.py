@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from charts import Bar, chart, figure
-from load import CASES, TUTORIAL, Run
+from bench.charts import Bar, chart, figure
+from bench.load import CASES, TUTORIAL, Run
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # What the others are compared with: the way in which most Django sites are served.

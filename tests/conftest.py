@@ -15,8 +15,8 @@ from polls.counting import rounds
 from polls.models import Choice, Question
 from polls.serving import spectator_cache, throttle
 from polls.serving.asgi_handler import Handler
-from support.handler import handling
-from support.servers import Site
+from tests.support.handler import handling
+from tests.support.servers import Site
 
 Ask = Callable[..., Question]
 

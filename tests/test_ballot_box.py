@@ -12,7 +12,7 @@ from django.utils import timezone
 from polls.models import Ballot, Choice, Question
 from polls.voting import ballot_sql, group_commit
 from polls.voting.cast import NotOpen, QuestionChanged, Refused, cast
-from support.races import outcome
+from tests.support.races import outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

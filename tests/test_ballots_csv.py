@@ -22,7 +22,7 @@ from polls.models import Ballot, Choice, Mark, Question
 from polls.retention import delete_ballots
 from polls.voting import ballot_sql
 from polls.voting.cast import NotOpen, cast
-from support.races import race
+from tests.support.races import race
 
 
 def voted(question: Question, *ballots: str) -> Question:

@@ -7,18 +7,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from support.servers import ROOT
-
-sys.path.insert(0, str(ROOT / "bench"))
-from load import Run
-from report import BEGIN, END, Row, write_docs
+from bench.load import Run
+from bench.report import BEGIN, END, Row, write_docs
+from tests.support.servers import ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.server]
 
 
 def bench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "bench/run.py", *words],
+        [sys.executable, "-m", "bench.run", *words],
         cwd=ROOT,
         env=environment or None,
         capture_output=True,
@@ -48,8 +46,8 @@ def test_it_reports_pages_and_votes(tmp_path: Path):
 
 def test_it_refuses_a_machine_that_is_at_work():
     program = (
-        "import os, runpy, sys; os.getloadavg = lambda: (3.8, 0, 0); "
-        "sys.path.insert(0, 'bench'); runpy.run_path('bench/run.py', run_name='__main__')"
+        "import os; os.getloadavg = lambda: (3.8, 0, 0);"
+        " from bench.run import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -85,7 +83,7 @@ def test_a_run_writes_the_table_of_the_docs(tmp_path: Path):
 
 def test_a_server_is_stopped_while_its_viewers_look():
     """Whoever ends the streams first measures a server that has nothing to end."""
-    words = ["bench/live_viewers.py", "--viewers=30", "--votes=1", "--deaf=10"]
+    words = ["-m", "bench.live_viewers", "--viewers=30", "--votes=1", "--deaf=10"]
     done = subprocess.run(
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

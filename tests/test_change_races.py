@@ -17,7 +17,7 @@ from polls.voting.cast import (
     withdraw,
 )
 from polls.voting.identity import make_codes, voter_key
-from support.races import assert_count_adds_up, race
+from tests.support.races import assert_count_adds_up, race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

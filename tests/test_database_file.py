@@ -19,7 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from polls.models import Ballot, Choice, Question
-from support.servers import ROOT
+from tests.support.servers import ROOT
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.django_db(transaction=True)]
 

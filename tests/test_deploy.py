@@ -9,8 +9,9 @@ import time
 import pytest
 
 from polls.serving.throttle import CODES
-from support.servers import ROOT, Voter, free_port
 from test_servers import COMMANDS
+from tests.support.people import Voter
+from tests.support.servers import ROOT, free_port
 
 pytestmark = pytest.mark.once
 

@@ -11,8 +11,9 @@ from django.template import TemplateSyntaxError, engines
 from django.test import Client
 
 from polls.serving import descriptors
-from support.servers import ROOT, Voter
-from support.streams import Stream
+from tests.support.people import Voter
+from tests.support.servers import ROOT
+from tests.support.streams import Stream
 
 pytestmark = pytest.mark.once
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from faults.test_database_away import hang_up, server_of
-from support.servers import ROOT, Voter
+from tests.support.people import Voter
+from tests.support.servers import ROOT
 
 # On a server database nothing is made unasked.
 sqlite_only = pytest.mark.sqlite

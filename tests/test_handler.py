@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from support.servers import Voter
+from tests.support.people import Voter
 
 pytestmark = pytest.mark.once
 

@@ -17,7 +17,7 @@ from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
 
 from polls.serving.asgi_handler import Handler
-from support import handler_site as site
+from tests.support import handler_site as site
 
 # Django says so of every synchronous stream under its own handler.
 pytestmark = [
@@ -135,8 +135,11 @@ def on_finish(**kwargs):
 
 @pytest.fixture(autouse=True)
 def site_settings(settings):
-    settings.ROOT_URLCONF = "support.handler_site"
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "support.handler_site.Middleware"]
+    settings.ROOT_URLCONF = "tests.support.handler_site"
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "tests.support.handler_site.Middleware",
+    ]
     signals.request_started.connect(on_start)
     signals.request_finished.connect(on_finish)
     site.events.clear()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.servers import Voter
-from support.streams import Stream, many
+from tests.support.people import Voter
+from tests.support.streams import Stream, many
 
 ASGI = [
     "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",

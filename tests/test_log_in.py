@@ -14,8 +14,8 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
 
 from polls.serving import log_in, throttle
-from support.races import outcome
-from support.servers import Voter
+from tests.support.people import Voter
+from tests.support.races import outcome
 
 RIGHT = "ann's own words"
 PAGES = ["/accounts/login/", "/admin/login/"]

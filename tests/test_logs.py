@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from polls.serving.access_log import clean
-from support.servers import Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 CODE = "7KQM-4T2W-X9RB"
 PLAIN = CODE.replace("-", "")

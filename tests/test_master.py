@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.servers import Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 pytestmark = pytest.mark.once
 

@@ -12,8 +12,8 @@ from django.test import Client
 
 from polls.models import Choice, Question
 from polls.voting.cast import cast
-from support.servers import Voter
-from support.streams import Stream
+from tests.support.people import Voter
+from tests.support.streams import Stream
 
 # Recognisable wherever they come out: the totals and their percentages. (A stream's retry is 1000 to 4000.)
 RED, BLUE = 5127, 4213

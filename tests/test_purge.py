@@ -19,8 +19,8 @@ from polls.models import Ballot, Choice, Mark, Question, Voters
 from polls.retention import what_is_kept
 from polls.voting.cast import NotOpen, cast, withdraw
 from polls.voting.identity import make_codes, voter_key
-from support.races import assert_count_adds_up
 from test_ballots_csv import ask_for, voted
+from tests.support.races import assert_count_adds_up
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)

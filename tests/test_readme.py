@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from support.servers import ROOT
 from test_servers import COMMANDS
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
 

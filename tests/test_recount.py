@@ -10,8 +10,8 @@ from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, RankingTotal
 from polls.retention import delete_ballots
 from polls.voting.cast import cast
-from support.servers import ROOT
 from test_ballots_csv import ask_for, set_kind, voted
+from tests.support.servers import ROOT
 
 
 @pytest.fixture

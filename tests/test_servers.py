@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from support.servers import ROOT, Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import ROOT, Site
 
 COMMANDS = [
     "gunicorn polls.wsgi",

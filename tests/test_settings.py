@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from support.servers import ROOT, free_port
+from tests.support.servers import ROOT, free_port
 
 pytestmark = [pytest.mark.once, pytest.mark.server]
 

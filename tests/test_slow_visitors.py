@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from support.servers import ROOT, Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import ROOT, Site
 
 pytestmark = pytest.mark.once
 

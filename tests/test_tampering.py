@@ -11,8 +11,8 @@ from polls.counting.ballots_csv import file_sha256
 from polls.counting.recount import repair
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, Question, RankingTotal
-from support.servers import ROOT
 from test_ballots_csv import set_kind, voted
+from tests.support.servers import ROOT
 
 VOTER, ADDED = "0" * 32, "added"
 

@@ -7,9 +7,9 @@ from django.test import Client
 
 from polls.models import Question
 from polls.voting.cast import cast
-from support.races import race
 from test_admin import LIST, form
 from test_admin_promises import change, save
+from tests.support.races import race
 
 TOLD = "Another organiser has changed this poll since you loaded it"
 

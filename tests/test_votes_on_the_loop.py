@@ -24,9 +24,9 @@ from polls.serving.asgi_handler import Handler
 from polls.voting import ballot_sql, group_commit, on_loop
 from polls.voting.cast import cast
 from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
-from support.handler import handling
-from support.races import outcome, wait_until
 from test_handler_parity import FORM, Visit, until
+from tests.support.handler import handling
+from tests.support.races import outcome, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32

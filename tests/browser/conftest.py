@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from support.servers import Site
+from tests.support.servers import Site
 
 QUIET = [
     "--no-sandbox",

@@ -5,7 +5,8 @@ import secrets
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.servers import Site, Voter
+from tests.support.people import Voter
+from tests.support.servers import Site
 
 pytestmark = pytest.mark.once
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from support.servers import Site
+from tests.support.servers import Site
 
 from .conftest import open_page
 

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 from playwright.sync_api import expect
 
-from support.servers import Voter
+from tests.support.people import Voter
 
 from .conftest import open_page
 

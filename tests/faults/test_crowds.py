@@ -7,16 +7,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from support.servers import Site
+from tests.support.servers import ROOT, Site
 
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")
 
-CROWD = Path(__file__).with_name("crowd.py")
 SERVERS = [
     "gunicorn polls.wsgi",
     "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
@@ -26,10 +24,10 @@ SERVERS = [
 def begin(
     site: Site, question: int, processes: int, voters: int, clicks: int = 1
 ) -> list:
-    words = [sys.executable, str(CROWD), site.base]
+    words = [sys.executable, "-m", "tests.support.crowd", site.base]
     numbers = [str(n) for n in (question, voters, clicks)]
     return [
-        subprocess.Popen(words + numbers, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(words + numbers, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(processes)
     ]
 

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-from support.servers import Voter
+from tests.support.people import Voter
 
 SERVERS = [
     "gunicorn polls.wsgi",

