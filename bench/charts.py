@@ -67,7 +67,7 @@ def chart(title: str, groups: list[str], bars: list[Bar]) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 12}" '
-        f'viewBox="0 0 {WIDTH} {y + 12}" audience="img" aria-labelledby="title desc">\n'
+        f'viewBox="0 0 {WIDTH} {y + 12}" role="img" aria-labelledby="title desc">\n'
         f'<title id="title">{escape(title)}</title>\n<desc id="desc">{escape(spoken)}</desc>\n'
         f'<style>{STYLE}</style>\n<rect class="paper" width="100%" height="100%"/>\n'
         f'<text class="head" x="16" y="26">{escape(title)}</text>\n'

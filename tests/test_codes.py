@@ -85,7 +85,7 @@ def test_it_forgives_what_people_mistype(poll, monkeypatch):
 def test_it_rejects_a_wrong_code_with_one_sentence(poll, code, typed):
     browser, page = claim(poll, typed)
     assert page.context["error_message"] == UNKNOWN
-    assert page.text.count('audience="alert"') == 1
+    assert page.text.count('role="alert"') == 1
     assert f"code{poll.pk}" not in browser.cookies
     vote(browser, poll)
     assert Ballot.objects.count() == 0

@@ -51,7 +51,7 @@ def squares(svg, size):
 def test_it_works(client, admin_client, invited):
     """Organiser, paper, voter: the code on the sheet votes once."""
     page = make(admin_client, invited)
-    code = page.context["pending"][1][1]
+    code = page.context["slips"][1][1]
     assert code in page.text and "No. 2" in page.text and "Which colour?" in page.text
     client.get(f"/polls/{invited.pk}/code/{code}/")
     red = invited.choice_set.first().pk
@@ -69,7 +69,7 @@ def test_every_slip_has_the_qr_code_of_its_link(admin_client, invited, settings)
     settings.SITE_URL = "https://polls.example.org"
     page = make(admin_client, invited, 20)
     size = page.context["size"]
-    for _, code, svg in page.context["pending"]:
+    for _, code, svg in page.context["slips"]:
         link = f"https://polls.example.org/polls/{invited.pk}/code/{code.replace('-', '')}/"
         qr = segno.make_qr(link, error="m", boost_error=False, mask=3)
         assert squares(svg, size) == [list(row) for row in qr.matrix_iter(border=4)]
@@ -81,7 +81,7 @@ def test_the_sheet_has_a_csv_beside_it(admin_client, invited):
     answer = admin_client.post(path(invited), {"codes": page.context["codes"]})
     head, *rows = read_csv(answer)
     assert head == ["number", "code", "link"]
-    assert [row[1] for row in rows] == [code for _, code, _ in page.context["pending"]]
+    assert [row[1] for row in rows] == [code for _, code, _ in page.context["slips"]]
     for row in rows:
         assert identity_with_code(invited, row[1]) and row[2].startswith("http://")
     assert Invitation.objects.count() == 3
@@ -99,7 +99,7 @@ def test_codes_are_shown_once_and_kept_nowhere(admin_client, invited):
         assert "no-store" in answer.headers["Cache-Control"]
     kept = str(list(Invitation.objects.values_list()))
     page = admin_client.get(path(invited)).text
-    for _, code, _ in answers[0].context["pending"]:
+    for _, code, _ in answers[0].context["slips"]:
         assert code not in page
         assert code.replace("-", "") not in kept
 

@@ -47,7 +47,7 @@ def send(client, question, **fields):
 def refusal(answer) -> str:
     """Return the sentence of a page that says one, once."""
     assert answer.status_code == 200
-    assert answer.text.count('audience="alert"') == 1
+    assert answer.text.count('role="alert"') == 1
     assert "<form" in answer.text
     return answer.context["error_message"]
 

@@ -72,7 +72,7 @@ def test_it_rejects_garbage_with_one_sentence(client, question, choice, kind):
         page = client.post(path, urlencode(body), "application/x-www-form-urlencoded")
     assert "select one of the choices below." in page.context["error_message"]
     assert "You didn't select a choice." in page.context["error_message"]
-    assert page.text.count('audience="alert"') == 1
+    assert page.text.count('role="alert"') == 1
     assert Ballot.objects.count() == votes() == 0
 
 

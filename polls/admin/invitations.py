@@ -142,7 +142,7 @@ def sheet(
     """Return what the page to print needs."""
     drawn = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
     return {
-        "pending": [(n, spell(code), drawn.path(code)) for n, code in numbered],
+        "slips": [(n, spell(code), drawn.path(code)) for n, code in numbered],
         "size": drawn.size + 8,
         "codes": " ".join(code for _, code in numbered),
         "address": address(request, question.get_absolute_url()),
