@@ -4,39 +4,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
-from django.utils import timezone
 
 from polls.models import Choice, Question
 from polls.voting.cast import cast
 from polls.voting.identity import make_codes
-
-LIST = "/admin/polls/question/"
-
-
-def form(text="Which way?", choices=("Left", "Right"), existing=(), **more):
-    """Return what the admin's form posts: a question and its choices."""
-    now = timezone.now()
-    data = {
-        "question_text": text,
-        "pub_date_0": now.date().isoformat(),
-        "pub_date_1": "00:00:00",
-        "closes_at_0": "",
-        "closes_at_1": "",
-        "kind": "one",
-        "min_choices": "1",
-        "max_choices": "",
-        "voters": "anyone",
-        "results": "always",
-        "may_change": "on",
-        "receipts": "on",
-        "choice_set-TOTAL_FORMS": len(choices),
-        "choice_set-INITIAL_FORMS": len(existing),
-    }
-    for n, choice in enumerate(choices):
-        data[f"choice_set-{n}-choice_text"] = choice
-    for n, choice in enumerate(existing):
-        data[f"choice_set-{n}-id"] = choice.pk
-    return data | more
+from tests.support.admin_forms import LIST, act, form
 
 
 def test_it_adds_a_question_with_its_choices(admin_client):
@@ -136,11 +108,6 @@ def test_it_searches(admin_client, ask):
     ask("Coffee?")
     page = admin_client.get(LIST, {"q": "tea"})
     assert [q.question_text for q in page.context["cl"].result_list] == ["Tea?"]
-
-
-def act(client, action, *questions, **more):
-    data = {"action": action, "_selected_action": [q.pk for q in questions]}
-    return client.post(LIST, data | more, follow=True)
 
 
 def hidden(page):

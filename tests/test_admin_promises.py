@@ -9,7 +9,7 @@ from django.utils.formats import date_format
 
 from polls.models import Choice, Question
 from polls.voting.cast import cast, withdraw
-from test_admin import LIST, form
+from tests.support.admin_forms import LIST, save_after, save_before
 
 
 @pytest.fixture
@@ -18,42 +18,15 @@ def voted(question):
     return question
 
 
-def change(client, question, **more):
-    """Save the page as it was loaded before the first ballot, with this changed."""
-    existing = list(question.choice_set.order_by("id"))
-    data = form(str(question), [str(choice) for choice in existing], existing)
-    data |= {
-        "pub_date_0": question.pub_date.strftime("%Y-%m-%d"),
-        "pub_date_1": question.pub_date.strftime("%H:%M:%S"),
-        "results": question.results,
-    }
-    return client.post(f"{LIST}{question.pk}/change/", data | more)
-
-
-def save(client, question, **more):
-    """Save the page as it is after the first ballot, with this changed or forged."""
-    data = {
-        "closes_at_0": "",
-        "closes_at_1": "",
-        "results": question.results,
-        "may_change": "on",
-        "choice_set-TOTAL_FORMS": 2,
-        "choice_set-INITIAL_FORMS": 2,
-    }
-    for n, choice in enumerate(question.choice_set.order_by("id")):
-        data[f"choice_set-{n}-id"] = choice.pk
-    data = {name: value for name, value in (data | more).items() if value is not None}
-    return client.post(f"{LIST}{question.pk}/change/", data)
-
-
 def rows():
     return list(Question.objects.values()), list(Choice.objects.order_by("pk").values())
 
 
 def test_it_works(admin_client, voted):
-    assert save(admin_client, voted, results="closed").status_code == 302
+    assert save_after(admin_client, voted, results="closed").status_code == 302
     assert (
-        save(admin_client, voted, results="closed", may_change=None).status_code == 302
+        save_after(admin_client, voted, results="closed", may_change=None).status_code
+        == 302
     )
     question = Question.objects.get()
     assert (question.results, question.may_change) == ("closed", False)
@@ -108,7 +81,7 @@ FORGED = [
 ]
 
 
-@pytest.mark.parametrize("how", [save, change])
+@pytest.mark.parametrize("how", [save_after, save_before])
 @pytest.mark.parametrize("more, sentence", FORGED)
 def test_it_rejects_what_is_forged_and_what_is_stale(
     admin_client, voted, how, more, sentence
@@ -123,14 +96,14 @@ def test_it_rejects_what_is_forged_and_what_is_stale(
 
 def test_a_stale_page_that_changes_nothing_frozen_is_saved(admin_client, voted):
     more = {"closes_at_0": "2099-01-01", "closes_at_1": "00:00:00"}
-    assert change(admin_client, voted, **more).status_code == 302
+    assert save_before(admin_client, voted, **more).status_code == 302
     question = Question.objects.get()
     assert question.closes_at.year == 2099
     assert question.pub_date == voted.pub_date
 
 
 def test_a_stale_page_cannot_take_the_receipts_away(admin_client, voted):
-    page = change(admin_client, voted, receipts="")
+    page = save_before(admin_client, voted, receipts="")
     assert "“Voters get a receipt” cannot change any more." in page.text
     assert Question.objects.get().receipts
 
@@ -146,7 +119,7 @@ def test_a_stale_page_cannot_take_the_receipts_away(admin_client, voted):
 def test_it_rejects_a_looser_promise(admin_client, voted, stored, more, sentence):
     Question.objects.update(**stored)
     before = rows()
-    assert sentence in save(admin_client, voted, **more).text
+    assert sentence in save_after(admin_client, voted, **more).text
     assert rows() == before
 
 
@@ -154,9 +127,13 @@ def test_a_closed_question_stays_closed_to_the_microsecond(admin_client, voted):
     voted.close()
     closed = Question.objects.get().closes_at
     more = {"closes_at_0": None, "closes_at_1": None}
-    assert save(admin_client, voted, results="organisers", **more).status_code == 302
+    assert (
+        save_after(admin_client, voted, results="organisers", **more).status_code == 302
+    )
     assert Question.objects.get().closes_at == closed
-    page = save(admin_client, voted, closes_at_0="2099-01-01", closes_at_1="0:0").text
+    page = save_after(
+        admin_client, voted, closes_at_0="2099-01-01", closes_at_1="0:0"
+    ).text
     assert "The poll has closed and its count is public" in page
     assert Question.objects.get().closes_at == closed
 
@@ -165,7 +142,9 @@ def test_it_leads_to_the_button_who_ends_a_poll_in_the_past(admin_client, voted)
     question = Question.objects.get()
     Question.objects.update(pub_date=question.pub_date - datetime.timedelta(days=2))
     yesterday = (timezone.now() - datetime.timedelta(days=1)).date().isoformat()
-    page = save(admin_client, voted, closes_at_0=yesterday, closes_at_1="00:00").text
+    page = save_after(
+        admin_client, voted, closes_at_0=yesterday, closes_at_1="00:00"
+    ).text
     assert "To close the poll at once, use “Close now” above the form." in page
     assert ">Close now</button>" in page
     assert Question.objects.get().is_open
@@ -212,7 +191,7 @@ def test_who_may_only_view_sees_all_as_text(client, voted):
     page = client.get(f"{LIST}{voted.pk}/change/")
     assert "Which colour?" in page.text and "Red" in page.text
     assert 'name="results"' not in page.text
-    assert save(client, voted, results="closed").status_code == 403
+    assert save_after(client, voted, results="closed").status_code == 403
 
 
 def test_a_withdrawn_ballot_was_promised_too(question):

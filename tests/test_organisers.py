@@ -9,7 +9,7 @@ from django.test import Client
 
 from polls.audience import Account, Right, lost_rights
 from polls.models import Audience, Question
-from test_admin import LIST, act, form
+from tests.support.admin_forms import LIST, act, form
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from polls.counting.recount import repair
 from polls.models import Ballot, Choice, Question
 from polls.voting.cast import NotInvited, NotOpen, cast
 from polls.voting.identity import make_codes, voter_key
-from test_admin import form
+from tests.support.admin_forms import form
 from tests.support.races import assert_count_adds_up, race
 
 pytestmark = pytest.mark.django_db(transaction=True)

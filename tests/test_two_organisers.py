@@ -7,21 +7,16 @@ from django.test import Client
 
 from polls.models import Question
 from polls.voting.cast import cast
-from test_admin import LIST, form
-from test_admin_promises import change, save
+from tests.support.admin_forms import change_path, form, save_after, save_before
 from tests.support.races import race
 
 TOLD = "Another organiser has changed this poll since you loaded it"
 
 
-def path(question):
-    return f"{LIST}{question.pk}/change/"
-
-
 def load(client, question):
     """Return what the page would post, as it was loaded."""
     (loaded,) = re.findall(
-        'name="loaded" value="(\\w+)"', client.get(path(question)).text
+        'name="loaded" value="(\\w+)"', client.get(change_path(question)).text
     )
     existing = list(question.choice_set.order_by("id"))
     texts = [str(choice) for choice in existing]
@@ -30,7 +25,7 @@ def load(client, question):
 
 def test_it_works(admin_client, question):
     data = load(admin_client, question) | {"question_text": "Which shade?"}
-    assert admin_client.post(path(question), data).status_code == 302
+    assert admin_client.post(change_path(question), data).status_code == 302
     assert str(Question.objects.get()) == "Which shade?"
 
 
@@ -66,9 +61,9 @@ def test_the_second_is_told_and_loses_nothing(admin_client, question, theirs, st
     }
     mine["choice_set-2-choice_text"] = "Mauve"
     theirs = load(admin_client, question) | theirs
-    assert admin_client.post(path(question), theirs).status_code == 302
+    assert admin_client.post(change_path(question), theirs).status_code == 302
     before = Question.objects.values().get()
-    page = admin_client.post(path(question), mine)
+    page = admin_client.post(change_path(question), mine)
     assert page.status_code == 200 and TOLD in page.text and stored in page.text
     assert 'value="Mauve"' in page.text and 'value="closed" selected' in page.text
     assert Question.objects.values().get() == before
@@ -77,10 +72,10 @@ def test_the_second_is_told_and_loses_nothing(admin_client, question, theirs, st
 def test_who_was_told_saves_by_saving_again(admin_client, question):
     mine = load(admin_client, question) | {"question_text": "Which hue?"}
     question.close()
-    page = admin_client.post(path(question), mine)
+    page = admin_client.post(change_path(question), mine)
     assert "Stored now as “Closes”" in page.text
     (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
-    assert admin_client.post(path(question), mine).status_code == 302
+    assert admin_client.post(change_path(question), mine).status_code == 302
     assert str(Question.objects.get()) == "Which hue?"
     assert Question.objects.get().is_open
 
@@ -100,15 +95,16 @@ REMOVED = {"choice_set-1-DELETE": "on"}
 def test_saving_again_cannot_mend_other_choices(admin_client, question, theirs, stored):
     question.choice_set.create(choice_text="Green")
     mine = load(admin_client, question) | {"choice_set-2-choice_text": "Mauve"}
-    admin_client.post(path(question), load(admin_client, question) | theirs)
+    admin_client.post(change_path(question), load(admin_client, question) | theirs)
     choices = list(question.choice_set.values())
     for _ in range(2):
-        page = admin_client.post(path(question), mine)
+        page = admin_client.post(change_path(question), mine)
         assert page.status_code == 200 and TOLD in page.text and stored in page.text
         assert "save again" not in page.text
         assert "You typed as choices: Red, Blue, Mauve" in page.text
         assert (
-            f'<a href="{path(question)}" target="_blank">open it anew</a>' in page.text
+            f'<a href="{change_path(question)}" target="_blank">open it anew</a>'
+            in page.text
         )
         (mine["loaded"],) = re.findall('name="loaded" value="(\\w+)"', page.text)
     assert list(question.choice_set.values()) == choices
@@ -118,27 +114,27 @@ def test_a_choice_that_is_gone_is_named_on_the_page(admin_client, question):
     mine = load(admin_client, question)
     del mine["loaded"]
     question.choice_set.last().delete()
-    page = admin_client.post(path(question), mine)
+    page = admin_client.post(change_path(question), mine)
     assert "A choice is not there any more. Open the question anew." in page.text
 
 
 def test_a_first_ballot_is_no_change(admin_client, question):
     loaded = load(admin_client, question)["loaded"]
     cast(question, "a" * 32, [question.choice_set.first().pk])
-    assert change(admin_client, question, loaded=loaded).status_code == 302
+    assert save_before(admin_client, question, loaded=loaded).status_code == 302
 
 
 def test_it_holds_after_the_first_ballot_too(admin_client, question):
     cast(question, "a" * 32, [question.choice_set.first().pk])
     loaded = load(admin_client, question)["loaded"]
-    save(
+    save_after(
         admin_client,
         question,
         loaded=loaded,
         closes_at_0="2099-01-01",
         closes_at_1="0:0",
     )
-    page = save(admin_client, question, loaded=loaded, results="organisers")
+    page = save_after(admin_client, question, loaded=loaded, results="organisers")
     assert TOLD in page.text and "Stored now as “Closes”: Jan. 1, 2099" in page.text
     assert Question.objects.get().closes_at.year == 2099
 
@@ -150,5 +146,7 @@ def test_of_two_who_save_at_once_one_is_told(admin_client, admin_user, question)
         client = Client()
         client.force_login(admin_user)
         data = load(client, question) | {"question_text": text}
-        sent.append(lambda client=client, data=data: client.post(path(question), data))
+        sent.append(
+            lambda client=client, data=data: client.post(change_path(question), data)
+        )
     assert sorted(answer.status_code for answer in race(*sent)) == [200, 302]

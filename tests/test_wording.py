@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from polls.models import Ballot, Question
-from test_admin import LIST, form
 from test_votes_on_the_loop import send, vote
+from tests.support.admin_forms import LIST, form
 from tests.support.races import assert_count_adds_up, race
 
 CHANGED = "The poll has just changed. Read it again, then vote."
