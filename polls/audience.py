@@ -7,7 +7,7 @@ import operator
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
@@ -23,15 +23,16 @@ SEES_ALL = ["polls.view_question", "polls.change_question"]
 class Account(NamedTuple):
     """A log-in: it ends with its session, and with another password."""
 
-    session: str
-    user: int
+    session: str | None
+    user: int | None
     password: bytes
 
     @classmethod
-    def of(cls, request: HttpRequest) -> "Account":
+    def of(cls, request: HttpRequest) -> "Account | None":
         user = request.user
-        password = _digest(user.password)
-        return cls(request.session.session_key, user.pk, password)
+        if not user.is_authenticated:
+            return None
+        return cls(request.session.session_key, user.pk, _digest(user.password))
 
 
 def _digest(text: str) -> bytes:
@@ -76,7 +77,7 @@ def lost_rights(rights: Collection[Right]) -> set[Right]:
         ballots = _ballots(piece)
         lost |= {r for r in piece if (r.question, r.voter_key) not in ballots}
     for piece in _pieces(logged_in):
-        accounts = _accounts([right.account for right in piece])
+        accounts = _accounts(piece)
         lost |= {r for r in piece if r.audience not in accounts.get(r.account, ())}
     return lost
 
@@ -97,13 +98,13 @@ def _ballots(rights: list[Right]) -> set[tuple[int, str]]:
     return set(Ballot.objects.filter(wanted).values_list("question_id", "voter_key"))
 
 
-def _accounts(accounts: list[Account]) -> dict[Account, set[Audience]]:
+def _accounts(rights: list[Right]) -> dict[Account | None, set[Audience]]:
     """Return those of these log-ins that last, and what each may be on a question."""
-    User = get_user_model()
+    accounts = {right.account for right in rights if right.account}
     seeing = functools.reduce(operator.or_, map(User.objects.with_perm, SEES_ALL))
     organisers = seeing.filter(pk=OuterRef("pk"))
     users = User.objects.filter(pk__in={a.user for a in accounts}, is_active=True)
-    roles = {
+    roles: dict[tuple[int | None, bytes], set[Audience]] = {
         (pk, _digest(password)): {Audience.VOTER}
         | ({Audience.ORGANISER} if sees else set())
         for pk, password, sees in users.annotate(sees=Exists(organisers)).values_list(

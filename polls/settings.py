@@ -135,13 +135,14 @@ DELETE_POLLS_DAYS = env.count("DELETE_POLLS_DAYS", None)
 # Django's own.
 
 INSTALLED_APPS = [
-    "polls.apps.PollsConfig",
     "django.contrib.admin",
-    "polls.apps.AccountsConfig",
+    "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    # After the accounts, from which it takes something back.
+    "polls.apps.PollsConfig",
 ]
 MIDDLEWARE = [
     "polls.serving.spectator_cache.remember",
