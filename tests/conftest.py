@@ -71,16 +71,21 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def ask(db: None) -> Ask:
-    """Return the one who asks: ask("Red or blue?", "Red", "Blue", opens=hours, closes=hours from now)."""
+    """Return the one who asks: ask("Which?", "Red", "Blue", closes=hours from now, kind="ranked", voters="codes")."""
 
     def ask(
-        text: str, *choices: str, opens: float = -1, closes: float | None = None
+        text: str,
+        *choices: str,
+        opens: float = -1,
+        closes: float | None = None,
+        **promises: object,
     ) -> Question:
         hours = lambda n: timezone.now() + datetime.timedelta(hours=n)
         question = Question.objects.create(
             question_text=text,
             pub_date=hours(opens),
             closes_at=None if closes is None else hours(closes),
+            **promises,
         )
         for choice in choices:
             Choice.objects.create(question=question, choice_text=choice)

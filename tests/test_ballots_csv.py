@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection, transaction
-from django.http import HttpResponse
 from django.utils import timezone
 
 from polls.counting import ballots_csv
@@ -22,32 +21,12 @@ from polls.models import Ballot, Choice, Mark, Question
 from polls.retention import delete_ballots
 from polls.voting import ballot_sql
 from polls.voting.cast import NotOpen, cast
+from tests.support.ballots import fetch_ballots, voted
 from tests.support.races import race
 
 
-def voted(question: Question, *ballots: str) -> Question:
-    """Cast these ballots, each the numbers of choices on the ballot page, such as "21"."""
-    choices = list(question.choice_set.order_by("id").values_list("pk", flat=True))
-    for n, numbers in enumerate(ballots):
-        cast(question, f"{n:032}", [choices[int(number) - 1] for number in numbers])
-    return question
-
-
-def set_kind(question: Question, kind: Kind) -> Question:
-    question.kind = kind
-    question.save(update_fields=["kind"])
-    return question
-
-
-def ask_for(client, question: Question, **headers: str) -> HttpResponse:
-    response = client.get(f"/polls/{question.pk}/ballots.csv", headers=headers)
-    if response.streaming:
-        response.file = b"".join(response.streaming_content)
-    return response
-
-
 def rows(client, question: Question) -> list[list[str]]:
-    text = ask_for(client, question).file.decode()
+    text = fetch_ballots(client, question).content.decode()
     return list(csv.reader(text.splitlines()))
 
 
@@ -59,7 +38,7 @@ def test_it_works(client, question):
 
 
 def test_it_has_the_choices_in_rank_order_and_empty_fields_for_the_rest(client, ask):
-    question = set_kind(ask("Lunch?", "Soup", "Rice", "Cake"), Kind.RANKED)
+    question = ask("Lunch?", "Soup", "Rice", "Cake", kind=Kind.RANKED)
     voted(question, "31").close()
     heading, ballot = rows(client, question)
     assert heading == ["receipt", "rank 1", "rank 2", "rank 3"]
@@ -76,7 +55,7 @@ def test_it_is_sorted_by_receipt(client, question):
 def test_the_results_page_has_its_fingerprint(client, question):
     voted(question, "1", "2").close()
     page = client.get(f"/polls/{question.pk}/results/").text
-    file = ask_for(client, question).file
+    file = fetch_ballots(client, question).content
     assert hashlib.sha256(file).hexdigest() in page
 
 
@@ -86,7 +65,7 @@ def test_the_fingerprint_stays_when_the_ballots_change(client, question):
     Ballot.objects.first().mark_set.update(choice=question.choice_set.last())
     Ballot.objects.last().mark_set.update(choice=question.choice_set.last())
     assert client.get(f"/polls/{question.pk}/results/").context["fingerprint"] == before
-    file = ask_for(client, question).file
+    file = fetch_ballots(client, question).content
     assert hashlib.sha256(file).hexdigest() != before
 
 
@@ -98,7 +77,7 @@ def test_it_has_a_line_for_a_mark_of_another_question(client, question, ask):
 
 
 def test_it_is_not_there_before_the_close(client, question):
-    page = ask_for(client, voted(question, "1"))
+    page = fetch_ballots(client, voted(question, "1"))
     assert (page.status_code, "after the poll has closed" in page.text) == (403, True)
     assert not Question.objects.get().ballots_sha256
 
@@ -106,21 +85,21 @@ def test_it_is_not_there_before_the_close(client, question):
 def test_it_is_for_those_who_see_the_results(client, admin_client, question):
     Question.objects.update(results="organisers")
     voted(question, "1").close()
-    assert ask_for(client, question).status_code == 403
-    assert ask_for(admin_client, question).status_code == 200
+    assert fetch_ballots(client, question).status_code == 403
+    assert fetch_ballots(admin_client, question).status_code == 200
 
 
 def test_it_answers_304_to_who_has_it(client, question):
     voted(question, "1").close()
-    headers = {"If-None-Match": ask_for(client, question)["ETag"]}
-    assert ask_for(client, question, **headers).status_code == 304
+    headers = {"If-None-Match": fetch_ballots(client, question)["ETag"]}
+    assert fetch_ballots(client, question, **headers).status_code == 304
 
 
 def test_it_says_that_the_ballots_were_deleted(client, question):
     voted(question, "1").close()
     shown = client.get(f"/polls/{question.pk}/results/").context["fingerprint"]
     delete_ballots(question)
-    page = ask_for(client, question)
+    page = fetch_ballots(client, question)
     assert (page.status_code, "were deleted" in page.text) == (404, True)
     assert shown in client.get(f"/polls/{question.pk}/results/").text
 
@@ -181,7 +160,7 @@ def test_no_page_waits_for_the_fingerprint_of_many_ballots(
     voted(question, "1", "2").close()
     with somebody_else_at_it():
         assert client.get(f"/polls/{question.pk}/results/").status_code == 200
-        page = ask_for(client, question)
+        page = fetch_ballots(client, question)
         assert (page.status_code, "Try again" in page.text) == (503, True)
     assert wait_for_fingerprint(client, question)
     assert len(rows(client, question)) == 3
@@ -274,8 +253,8 @@ def test_big_files_are_made_one_at_a_time(client, question, monkeypatch):
     client.get(f"/polls/{question.pk}/results/")
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
     with somebody_else_at_it():
-        assert ask_for(client, question).status_code == 503
-    assert ask_for(client, question).status_code == 200
+        assert fetch_ballots(client, question).status_code == 503
+    assert fetch_ballots(client, question).status_code == 200
 
 
 def test_a_big_file_is_on_disk_and_not_in_memory(question, monkeypatch):
@@ -368,6 +347,6 @@ def test_nothing_is_fixed_before_anybody_has_voted(client, question):
     Question.objects.update(closes_at=None)
     voted(Question.objects.get(), "1", "2").close()
     client.get(f"/polls/{question.pk}/results/")
-    content = ask_for(client, question).file
+    content = fetch_ballots(client, question).content
     fixed = Question.objects.get().ballots_sha256
     assert fixed == hashlib.sha256(content).hexdigest()

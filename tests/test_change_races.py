@@ -17,7 +17,8 @@ from polls.voting.cast import (
     withdraw,
 )
 from polls.voting.identity import make_codes, voter_key
-from tests.support.races import assert_count_adds_up, race
+from tests.support.ballots import assert_count_adds_up
+from tests.support.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

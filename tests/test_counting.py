@@ -11,7 +11,7 @@ from polls.counting.tally import tallies_of, tally_of
 from polls.kinds import InvalidBallot, Kind
 from polls.models import Choice, Question
 from polls.voting.cast import NotChangeable, NotOpen, cast, withdraw
-from tests.support.races import assert_count_adds_up
+from tests.support.ballots import assert_count_adds_up
 
 # The same examples on every machine and in every run.
 EXAMPLES = settings(

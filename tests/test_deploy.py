@@ -9,9 +9,8 @@ import time
 import pytest
 
 from polls.serving.throttle import CODES
-from test_servers import COMMANDS
 from tests.support.people import Voter
-from tests.support.servers import ROOT, free_port
+from tests.support.servers import COMMANDS, ROOT, free_port
 
 pytestmark = pytest.mark.once
 

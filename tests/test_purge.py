@@ -19,8 +19,7 @@ from polls.models import Ballot, Choice, Mark, Question, Voters
 from polls.retention import what_is_kept
 from polls.voting.cast import NotOpen, cast, withdraw
 from polls.voting.identity import make_codes, voter_key
-from test_ballots_csv import ask_for, voted
-from tests.support.races import assert_count_adds_up
+from tests.support.ballots import assert_count_adds_up, fetch_ballots, voted
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -133,7 +132,7 @@ def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
     page = client.get(f"/polls/{old.pk}/results/")
     assert [choice["votes"] for choice in page.context["tally"]["choices"]] == [2, 1]
     assert len(page.context["fingerprint"]) == 64
-    assert ask_for(client, old).status_code == 404
+    assert fetch_ballots(client, old).status_code == 404
 
 
 def test_it_takes_up_a_deletion_that_was_broken_off(old, monkeypatch):

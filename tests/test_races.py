@@ -12,7 +12,8 @@ from polls.models import Ballot, Choice, Question
 from polls.voting.cast import NotInvited, NotOpen, cast
 from polls.voting.identity import make_codes, voter_key
 from tests.support.admin_forms import form
-from tests.support.races import assert_count_adds_up, race
+from tests.support.ballots import assert_count_adds_up
+from tests.support.races import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

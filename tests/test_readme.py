@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from test_servers import COMMANDS
-from tests.support.servers import ROOT
+from tests.support.servers import COMMANDS, ROOT
 
 pytestmark = pytest.mark.once
 

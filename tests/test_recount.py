@@ -10,7 +10,7 @@ from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, RankingTotal
 from polls.retention import delete_ballots
 from polls.voting.cast import cast
-from test_ballots_csv import ask_for, set_kind, voted
+from tests.support.ballots import fetch_ballots, voted
 from tests.support.servers import ROOT
 
 
@@ -80,7 +80,7 @@ def test_a_repair_moves_only_what_differs(counted):
 
 
 def test_a_repair_promises_nothing_where_nobody_has_voted(lunch, ask):
-    other = set_kind(ask("Dinner?", "Soup", "Rice"), Kind.RANKED)
+    other = ask("Dinner?", "Soup", "Rice", kind=Kind.RANKED)
     RankingTotal.objects.create(question=other, choices="1", ballots=2)
     assert "Totals that differ: 1 (repaired)." in recount("--repair")
     assert not other.has_been_voted_on
@@ -102,7 +102,7 @@ def test_it_rejects_a_question_that_is_not_there(db):
 @pytest.fixture
 def lunch(ask):
     """Soup and Rice are equal in each round; Air is on no ballot."""
-    question = set_kind(ask("Lunch?", "Soup", "Air", "Rice", "Cake"), Kind.RANKED)
+    question = ask("Lunch?", "Soup", "Air", "Rice", "Cake", kind=Kind.RANKED)
     return voted(question, "134", "314", "43", "4")
 
 
@@ -197,10 +197,10 @@ def comparable(said: str, texts: list[str]) -> list[str]:
 def test_the_file_alone_gives_the_count_of_the_results_page(
     client, ask, tmp_path, kind, ballots
 ):
-    question = set_kind(ask("Lunch?", "Soup", "Air", "=Rice", 'Cake, "new"'), kind)
+    question = ask("Lunch?", "Soup", "Air", "=Rice", 'Cake, "new"', kind=kind)
     voted(question, *ballots).close()
     path = tmp_path / "ballots.csv"
-    path.write_bytes(ask_for(client, question).file)
+    path.write_bytes(fetch_ballots(client, question).content)
     page = client.get(f"/polls/{question.pk}/results/")
     said = run_script(path).stdout
     assert said.startswith(

@@ -19,8 +19,8 @@ from polls.counting import rounds
 from polls.counting.tally import tally_of
 from polls.models import Question
 from polls.voting.cast import cast
-from tests.support.races import wait_until
 from tests.support.servers import ROOT
+from tests.support.waiting import wait_until
 
 TEAS = ("Green", "Black", "White", "Herbal")
 

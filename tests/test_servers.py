@@ -7,22 +7,8 @@ import time
 import pytest
 
 from tests.support.people import Voter
-from tests.support.servers import ROOT, Site
+from tests.support.servers import COMMANDS, ROOT, Site
 
-COMMANDS = [
-    "gunicorn polls.wsgi",
-    "gunicorn -c gunicorn.conf.py polls.wsgi",
-    "gunicorn polls.wsgi -k gthread --threads 4",
-    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
-    "gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker",
-    "gunicorn polls.asgi -k uvicorn_worker.UvicornWorker",
-    "gunicorn polls.wsgi -k uvicorn_worker.UvicornWorker",
-    "gunicorn polls.asgi -k asgi",
-    "gunicorn polls.wsgi -k asgi",
-    "uvicorn polls.asgi:application",
-    "uvicorn polls.asgi:application --lifespan off",
-    "uvicorn polls.wsgi:application",
-]
 # One of each kind of worker on PostgreSQL too; how the others load the site has nothing to do with the database.
 KINDS = {
     "gunicorn polls.wsgi",

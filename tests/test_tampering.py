@@ -11,7 +11,7 @@ from polls.counting.ballots_csv import file_sha256
 from polls.counting.recount import repair
 from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, Question, RankingTotal
-from test_ballots_csv import set_kind, voted
+from tests.support.ballots import voted
 from tests.support.servers import ROOT
 
 VOTER, ADDED = "0" * 32, "added"
@@ -106,7 +106,7 @@ def test_the_table_has_every_change():
 def test_the_table_is_true(
     client, ask, change, when, receipt, fingerprint, recount
 ) -> None:
-    question = set_kind(ask("Lunch?", "Soup", "Rice", "Cake"), Kind.RANKED)
+    question = ask("Lunch?", "Soup", "Rice", "Cake", kind=Kind.RANKED)
     voted(question, "12", "2", "31")
     ballot, noted = Ballot.objects.get(voter_key=VOTER), ""
     if when == "after it":

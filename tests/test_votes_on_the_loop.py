@@ -26,7 +26,8 @@ from polls.voting.cast import cast
 from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
 from test_handler_parity import FORM, Visit, until
 from tests.support.handler import handling
-from tests.support.races import outcome, wait_until
+from tests.support.races import outcome
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TOKEN = "a" * 32

@@ -21,6 +21,21 @@ from tests.support.postgres import new_database
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+# The README's, and those that differ from them in one word.
+COMMANDS = [
+    "gunicorn polls.wsgi",
+    "gunicorn -c gunicorn.conf.py polls.wsgi",
+    "gunicorn polls.wsgi -k gthread --threads 4",
+    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.wsgi -k uvicorn.workers.UvicornWorker",
+    "gunicorn polls.asgi -k uvicorn_worker.UvicornWorker",
+    "gunicorn polls.wsgi -k uvicorn_worker.UvicornWorker",
+    "gunicorn polls.asgi -k asgi",
+    "gunicorn polls.wsgi -k asgi",
+    "uvicorn polls.asgi:application",
+    "uvicorn polls.asgi:application --lifespan off",
+    "uvicorn polls.wsgi:application",
+]
 
 
 def free_port() -> int:

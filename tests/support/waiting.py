@@ -1,0 +1,20 @@
+"""Wait for a condition, never for a time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+def wait_until(so: Callable[[], object], seconds: float = 10, why: str = "") -> None:
+    """Look a hundred times a second. Raises AssertionError with `why`."""
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline, why or "It never came to be so."
+        time.sleep(0.01)
+
+
+async def until(so: Callable[[], object], seconds: float = 5) -> None:
+    """Wait on the loop. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not so():
+            await asyncio.sleep(0.001)
