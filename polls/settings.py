@@ -55,6 +55,8 @@ else:
 ALLOWED_HOSTS += env.hosts("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
+# Browsers keep no cookie longer than 400 days.
+VOTER_COOKIE_AGE = 400 * 24 * 3600
 SECURE_SSL_REDIRECT = _https
 # A load balancer asks for it over plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]

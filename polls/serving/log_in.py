@@ -32,7 +32,6 @@ from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ..voting.identity import COOKIE_AGE
 from .errors import error_page
 from .networks import networks
 from .throttle import Limit, count_wrong, seconds_to_wait
@@ -147,7 +146,7 @@ def _remember_browser(response: HttpResponseBase, name: str) -> None:
     response.set_cookie(
         COOKIE,
         _signer(name).sign(secrets.token_urlsafe(16)),
-        max_age=COOKIE_AGE,
+        max_age=settings.VOTER_COOKIE_AGE,
         httponly=True,
         samesite="Lax",
         secure=settings.SESSION_COOKIE_SECURE,

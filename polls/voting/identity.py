@@ -18,8 +18,6 @@ from . import on_loop
 from .cast import NotInvited, NotOpen
 
 COOKIE = "voter"
-# Browsers keep no cookie longer than 400 days.
-COOKIE_AGE = 400 * 24 * 3600
 _signer = Signer(salt="polls.voters")
 
 
@@ -45,7 +43,7 @@ def _set_cookie(
     name: str,
     value: str,
     path: str = "/",
-    age: int = COOKIE_AGE,
+    age: int = settings.VOTER_COOKIE_AGE,
 ) -> None:
     response.set_cookie(
         name,
