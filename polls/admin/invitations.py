@@ -140,10 +140,9 @@ def sheet(
     request: HttpRequest, question: Question, numbered: list[tuple[int, str]]
 ) -> dict[str, object]:
     """Return what the page to print needs."""
-    drawn = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
+    series = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
     return {
-        "slips": [(n, spell(code), drawn.path(code)) for n, code in numbered],
-        "size": drawn.size + 8,
+        "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
         "codes": " ".join(code for _, code in numbered),
         "address": address(request, question.get_absolute_url()),
     }

@@ -1,4 +1,3 @@
-import segno
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -9,6 +8,7 @@ from ..counting.ballots_csv import fingerprint
 from ..counting.instant_runoff import TIE_RULE
 from ..counting.tally import Tally, _behind, _outcome, _ties, tally_of
 from ..models import Audience, Question
+from ..qr import draw
 from ..serving import spectator_cache
 from ..serving.decorators import allow
 from ..serving.event_stream import EventStream
@@ -106,20 +106,12 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
     tally = tally_of(question)
     link = address(request, question.get_absolute_url())
-    code = segno.make_qr(link, error="m")
-    squares = [
-        f"M{x} {y}h1v1h-1z"
-        for y, row in enumerate(code.matrix_iter(border=4))
-        for x, dark in enumerate(row)
-        if dark
-    ]
     context = {
         "question": question,
         "ballots": tally["ballots"],
         "streams": _streams(request),
         "link": link,
-        "code_size": code.symbol_size(border=4)[0],
-        "code_path": "".join(squares),
+        "qr": draw(link),
     }
     # A wall is seen by everybody in the room.
     shown = question.results_visible_to(Audience.SPECTATOR)
