@@ -6,15 +6,13 @@ and keeps a spreadsheet from running its text as a formula.
 """
 
 import csv
-import fcntl
 import functools
 import hashlib
 import io
 import itertools
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import IO
 
 from django.db import connection, transaction
@@ -25,6 +23,7 @@ from ..background import after_close
 from ..codes import spell
 from ..database import database
 from ..kinds import Kind
+from ..locks import file_lock
 from ..models import Mark, Question
 
 # Ballots to a piece: what is in memory at any moment.
@@ -83,13 +82,13 @@ def _turn() -> Iterator[bool]:
     """
     if connection.vendor == "sqlite":
         path = f"{connection.settings_dict['NAME']}.export"
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+                held.enter_context(file_lock(path, timeout=0))
+                mine = True
+            except TimeoutError:
+                mine = False
+            yield mine
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [TURN])

@@ -5,14 +5,11 @@ account, and there is a sample poll to try. On a server database nothing is
 changed unasked: the start is refused with the command to run.
 """
 
-import fcntl
 import functools
 import os
 import shlex
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -22,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
 from ..env import refuse
+from ..locks import file_lock
 from ..models import Choice, Question
 from ..sqlite.file import DatabaseFile, FileLost, file_at
 
@@ -45,7 +43,8 @@ def prepare() -> None:
 def _prepare() -> None:
     try:
         if connection.vendor == "sqlite":
-            with _one_at_a_time():
+            # Of the workers that start together one prepares, while the others wait.
+            with file_lock(f"{connection.settings_dict['NAME']}.lock", timeout=None):
                 if _unmigrated():
                     call_command("migrate", verbosity=0)
                 if not User.objects.exists():
@@ -98,15 +97,6 @@ def _is_unprepared() -> bool:
         return _unmigrated()
     except DatabaseError:
         return False
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one of the workers that start together prepare, while the others wait."""
-    path = f"{connection.settings_dict['NAME']}.lock"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _file() -> DatabaseFile:

@@ -12,7 +12,6 @@ there: who sends wrong passwords all the time mostly takes the one that is free
 after each wait.
 """
 
-import fcntl
 import functools
 import hmac
 import math
@@ -23,7 +22,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -32,6 +31,7 @@ from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ..locks import file_lock
 from .errors import error_page
 from .networks import networks
 from .throttle import Limit, count_wrong, seconds_to_wait
@@ -186,13 +186,9 @@ def _take(
     until = time.monotonic() + seconds
     while True:
         for n in range(number):
-            file = os.open(f"{_files()}.{kind}{n}", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held.callback(os.close, file)
+            with suppress(TimeoutError):
+                held.enter_context(file_lock(f"{_files()}.{kind}{n}", timeout=0))
                 return True
-            except BlockingIOError:
-                os.close(file)
         if time.monotonic() >= until:
             return False
         time.sleep(pause)

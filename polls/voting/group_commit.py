@@ -11,18 +11,15 @@ Under ASGI a vote needs no thread of its own. The handler answers it on the loop
 """
 
 import asyncio
-import fcntl
-import functools
-import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import InterfaceError, OperationalError, connection
 
+from ..locks import file_lock
 from . import ballot_sql, on_loop
 
 if TYPE_CHECKING:
@@ -155,31 +152,6 @@ def _write_each_with_its_outcome(alone: PendingBallot | None = None) -> None:
             slip.finish()
 
 
-@functools.cache
-def _queue_file() -> int:
-    """Return a file descriptor, which stays open as long as the process."""
-    name = f"{connection.settings_dict['NAME']}.queue"
-    try:
-        return os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        # As when SQLite cannot open its own files.
-        raise OperationalError(f"{name}: {error.strerror}") from None
-
-
-def _wait_in_line(seconds: float) -> None:
-    """Wait for those before, but no longer than for SQLite itself."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(_queue_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                sentence = "The database is busy: those before did not finish."
-                raise OperationalError(sentence) from None
-            time.sleep(0.0005)
-
-
 @contextmanager
 def _turn() -> Iterator[None]:
     """Let the workers write to SQLite one after the other.
@@ -191,8 +163,16 @@ def _turn() -> Iterator[None]:
         # A database in memory is a test's, and has no file to stand in line beside.
         yield
         return
-    _wait_in_line(connection.settings_dict["OPTIONS"]["timeout"])
-    try:
+    path = f"{connection.settings_dict['NAME']}.queue"
+    # No longer than SQLite itself would wait.
+    timeout = connection.settings_dict["OPTIONS"]["timeout"]
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(path, timeout, keep_open=True))
+        except TimeoutError:
+            sentence = "The database is busy: those before did not finish."
+            raise OperationalError(sentence) from None
+        except OSError as error:
+            # As when SQLite cannot open its own files.
+            raise OperationalError(f"{path}: {error.strerror}") from None
         yield
-    finally:
-        fcntl.flock(_queue_file(), fcntl.LOCK_UN)
