@@ -195,7 +195,7 @@ def test_one_choice_is_enough(typist, site):
 def test_many_rounds_scroll_in_a_box_of_their_own(tapper, site):
     question = site.ask("Which?", *[f"Boat {n}" for n in range(12)], kind="ranked")
     site.shell(
-        f"from polls.models import Question\nboats = Question.objects.get(pk={question})\n"
+        f"from polls.models import Question; from polls.voting.cast import cast\nboats = Question.objects.get(pk={question})\n"
         "ids = list(boats.choice_set.values_list('pk', flat=True))\n"
         "for n, pk in enumerate(ids): cast(boats, f'{n:032}', [pk])"
     )
