@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import connection, models, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -119,6 +120,10 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         ballots = Ballot.objects.filter(question=models.OuterRef("pk"))
         deleted = Q(ballots_deleted_at__isnull=False)
         return self.filter(deleted | models.Exists(moved) | models.Exists(ballots))
+
+    def with_ballots(self) -> "QuestionQuerySet":
+        """Add `ballots`: how many there are on each."""
+        return self.annotate(ballots=Coalesce(models.Sum("choice__first_marks"), 0))
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")

@@ -5,25 +5,33 @@ The codes themselves are in the answer to the request that makes them, and nowhe
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from ..codes import read_code, spell
-from ..models import Question
+from ..models import Question, Voters
 from ..qr import QrSeries
-from ..site_url import address
+from ..site_url import address, is_local
 from ..voting.identity import make_codes, voter_key
 
-MOST = 10_000
+QuestionAdmin: TypeAlias = "admin.ModelAdmin[Question]"
+
+MAX_CODES = 10_000
+
+# Codes with the numbers that stand beside them on the sheet.
+Numbered = list[tuple[int, str]]
 
 
-def why_none(question: Question) -> str:
+def _why_none(question: Question) -> str:
     """Say why no codes can be made for this question; empty if they can."""
     if not question.voter_salt:
         return (
@@ -38,18 +46,18 @@ class MakeForm(forms.Form):
     number = forms.IntegerField(
         label="How many",
         min_value=1,
-        max_value=MOST,
+        max_value=MAX_CODES,
         error_messages=dict.fromkeys(
             ["required", "invalid", "min_value", "max_value"],
-            f"Make 1 to {MOST:,} codes at a time.",
+            f"Make 1 to {MAX_CODES:,} codes at a time.",
         ),
     )
     # The last number when the page was loaded: a page that is sent twice makes no codes twice.
     after = forms.IntegerField(widget=forms.HiddenInput, initial=0)
 
-    def make(self, question: Question) -> list[tuple[int, str]]:
+    def make(self, question: Question) -> Numbered:
         """Return the new codes with their numbers. Raises ValidationError where none can be made."""
-        reason = why_none(question)
+        reason = _why_none(question)
         if reason:
             raise ValidationError(reason)
         with transaction.atomic():
@@ -101,12 +109,13 @@ def _read_numbers(text: str, last: int) -> set[int]:
     return numbers
 
 
-def numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
+def _numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
     """Return "Unused", "Used" and "Void", each with how many codes and which numbers.
 
-    While votes come in, only what the number of ballots tells anyhow: whoever
-    saw which number is used now, and which total has moved, would know a vote.
-    How many are void would tell of each number, for one can be voided alone.
+    Secrecy: while the poll is open, only what the number of ballots tells
+    anyhow. Whoever saw which number is used now, and which total has moved,
+    would know a vote. How many are void would tell of each number, for one can
+    be voided alone.
     """
     if question.is_open:
         codes = question.invitation_set.with_use().aggregate(
@@ -136,21 +145,102 @@ def _spans(numbers: Iterable[int]) -> Iterator[str]:
         yield f"{first}–{last}" if last > first else str(first)
 
 
-def sheet(
-    request: HttpRequest, question: Question, numbered: list[tuple[int, str]]
-) -> dict[str, object]:
-    """Return what the page to print needs."""
+def codes(
+    modeladmin: QuestionAdmin, request: HttpRequest, question_id: int
+) -> HttpResponse:
+    """Show how many codes there are; make, hand out and void them."""
+    question = get_object_or_404(Question, pk=question_id)
+    if not modeladmin.has_change_permission(request, question):
+        raise PermissionDenied
+    if question.voters != Voters.CODES:
+        sentence = "This question takes no invitation codes. Change who votes first."
+        modeladmin.message_user(request, sentence, messages.ERROR)
+        return redirect("admin:polls_question_change", question.pk)
+    try:
+        if "make" in request.POST:
+            return _make(modeladmin, request, question)
+        if "codes" in request.POST:
+            return _csv(request, question, _find(question, request.POST["codes"]))
+        if "void" in request.POST:
+            return _void(modeladmin, request, question)
+    except ValidationError as refusal:
+        modeladmin.message_user(request, refusal.messages[0], messages.ERROR)
+    return _page(modeladmin, request, question)
+
+
+def _page(
+    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
+) -> HttpResponse:
+    last = question.invitation_set.last_number()
+    context = {
+        "title": "Invitation codes",
+        "states": _numbers_by_state(question),
+        "why_none": _why_none(question),
+        "is_local": is_local(request),
+        "make_form": MakeForm(initial={"after": last}),
+        "void_form": VoidForm(),
+    }
+    return _render(modeladmin, request, question, "codes", context)
+
+
+def _render(
+    modeladmin: QuestionAdmin,
+    request: HttpRequest,
+    question: Question,
+    name: str,
+    context: Mapping[str, object],
+) -> HttpResponse:
+    shared = modeladmin.admin_site.each_context(request)
+    shared |= {"opts": modeladmin.opts, "question": question}
+    return render(request, f"admin/polls/question/{name}.html", {**shared, **context})
+
+
+def _make(
+    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
+) -> HttpResponse:
+    numbered = _valid(MakeForm(request.POST)).make(question)
+    first, last = numbered[0][0], numbered[-1][0]
+    sentence = f"Made invitation codes {first} to {last}."
+    modeladmin.log_change(request, question, sentence)
+    if request.POST["make"] == "csv":
+        return _csv(request, question, numbered)
     series = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
-    return {
+    context = {
+        "title": f"Invitation codes {first} to {last}",
         "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
         "codes": " ".join(code for _, code in numbered),
         "address": address(request, question.get_absolute_url()),
     }
+    return _render(modeladmin, request, question, "sheet", context)
 
 
-def codes_csv(
-    request: HttpRequest, question: Question, numbered: list[tuple[int, str]]
+def _void(
+    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
+    voided, left = _valid(VoidForm(request.POST)).void(question)
+    sentence = f"Voided: {voided}."
+    if left:
+        sentence += f" Used or void before, and left as they were: {left}."
+    if question.is_open:
+        # Secrecy: neither the page nor the log says whether a number has voted.
+        sentence = "Done: of these codes, those that have not voted are void now."
+    which = request.POST["numbers"]
+    modeladmin.log_change(request, question, f"Voided invitation codes: {which}.")
+    modeladmin.message_user(request, sentence, messages.SUCCESS)
+    return redirect("admin:polls_question_codes", question.pk)
+
+
+Form = TypeVar("Form", bound=forms.Form)
+
+
+def _valid(form: Form) -> Form:
+    """Return the form. Raises ValidationError with the first thing that is wrong in it."""
+    for errors in form.errors.values():
+        raise ValidationError(list(errors))
+    return form
+
+
+def _csv(request: HttpRequest, question: Question, numbered: Numbered) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"poll-{question.pk}-codes-{numbered[0][0]}-{numbered[-1][0]}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -161,7 +251,7 @@ def codes_csv(
     return response
 
 
-def find_codes(question: Question, text: str) -> list[tuple[int, str]]:
+def _find(question: Question, text: str) -> Numbered:
     """Return the codes of a sheet with their numbers. Raises ValidationError unless all are the question's."""
     numbers = dict(question.invitation_set.values_list("voter_key", "number"))
     codes = list(map(read_code, text.split()))

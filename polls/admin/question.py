@@ -1,7 +1,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import TypeVar
+from functools import partial
 
 from django import forms
 from django.contrib import admin, messages
@@ -9,7 +9,7 @@ from django.contrib.admin.utils import display_for_field
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -26,19 +26,9 @@ from ..models import (
     Question,
     QuestionQuerySet,
     Results,
-    Voters,
 )
 from ..serving.decorators import allow
-from ..site_url import is_local
-from .invitations import (
-    MakeForm,
-    VoidForm,
-    codes_csv,
-    find_codes,
-    numbers_by_state,
-    sheet,
-    why_none,
-)
+from .invitations import codes
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
@@ -287,33 +277,13 @@ def _is_promised(question: Question | None) -> bool:
     return getattr(question, "promised", False)
 
 
-Form = TypeVar("Form", bound=forms.Form)
-
-
-def _sound(form: Form) -> Form:
-    """Return the form if it is valid. Raises ValidationError with the first thing that is wrong."""
-    for errors in form.errors.values():
-        raise ValidationError(list(errors))
-    return form
-
-
-def _with_ballots(questions: Iterable[Question]) -> list[Question]:
-    """Add the number of ballots to these questions, in a query of its own.
-
-    As a subquery of the list it would be worked out for the rows of all pages before too.
-    """
-    questions = list(questions)
-    choices = Choice.objects.filter(question__in=questions)
-    ballots = dict(choices.values_list("question").annotate(Sum("first_marks")))
-    for question in questions:
-        question.ballots = ballots.get(question.pk, 0)
-    return questions
-
-
 class QuestionList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
+        """Count the ballots of this page alone, in a query of its own: the list's would count those of all pages before too."""
         super().get_results(request)
-        self.result_list = _with_ballots(self.result_list)
+        ids = list(self.result_list.values_list("pk", flat=True))
+        shown = Question.objects.with_ballots().in_bulk(ids)
+        self.result_list = [shown[pk] for pk in ids if pk in shown]
 
 
 @admin.register(Question)
@@ -452,11 +422,12 @@ class QuestionAdmin(admin.ModelAdmin):
             form.instance.note_rewording()
 
     def get_urls(self) -> list[URLPattern]:
-        copy = allow("POST")(self.admin_site.admin_view(self.duplicate_one))
-        codes = allow("GET", "HEAD", "POST")(self.admin_site.admin_view(self.codes))
+        view = self.admin_site.admin_view
+        copy = allow("POST")(view(self.duplicate_one))
+        invite = allow("GET", "HEAD", "POST")(view(partial(codes, self)))
         own = [
             path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
-            path("<int:question_id>/codes/", codes, name="polls_question_codes"),
+            path("<int:question_id>/codes/", invite, name="polls_question_codes"),
         ]
         return own + super().get_urls()
 
@@ -478,71 +449,6 @@ class QuestionAdmin(admin.ModelAdmin):
         sentence = f"This is the copy. It opens in a week and {closes}; edit it, then set its dates."
         self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:polls_question_change", copy.pk)
-
-    def codes(self, request: HttpRequest, question_id: int) -> HttpResponse:
-        """Show how many codes there are; make, hand out and void them."""
-        question = get_object_or_404(Question, pk=question_id)
-        if not self.has_change_permission(request, question):
-            raise PermissionDenied
-        if question.voters != Voters.CODES:
-            sentence = (
-                "This question takes no invitation codes. Change who votes first."
-            )
-            self.message_user(request, sentence, messages.ERROR)
-            return redirect("admin:polls_question_change", question.pk)
-        try:
-            if "make" in request.POST:
-                return self._make_codes(request, question)
-            if "codes" in request.POST:
-                found = find_codes(question, request.POST["codes"])
-                return codes_csv(request, question, found)
-            if "void" in request.POST:
-                return self._void_codes(request, question)
-        except ValidationError as refusal:
-            self.message_user(request, refusal.messages[0], messages.ERROR)
-        return self._codes_page(request, question)
-
-    def _codes_page(self, request: HttpRequest, question: Question) -> HttpResponse:
-        context = self.admin_site.each_context(request) | {
-            "title": "Invitation codes",
-            "opts": self.opts,
-            "question": question,
-            "states": numbers_by_state(question),
-            "why_none": why_none(question),
-            "is_local": is_local(request),
-            "make_form": MakeForm(
-                initial={"after": question.invitation_set.last_number()}
-            ),
-            "void_form": VoidForm(),
-        }
-        return render(request, "admin/polls/question/codes.html", context)
-
-    def _make_codes(self, request: HttpRequest, question: Question) -> HttpResponse:
-        numbered = _sound(MakeForm(request.POST)).make(question)
-        first, last = numbered[0][0], numbered[-1][0]
-        self.log_change(request, question, f"Made invitation codes {first} to {last}.")
-        if request.POST["make"] == "csv":
-            return codes_csv(request, question, numbered)
-        context = self.admin_site.each_context(request) | {
-            "title": f"Invitation codes {first} to {last}",
-            "opts": self.opts,
-            "question": question,
-        }
-        context |= sheet(request, question, numbered)
-        return render(request, "admin/polls/question/sheet.html", context)
-
-    def _void_codes(self, request: HttpRequest, question: Question) -> HttpResponse:
-        voided, left = _sound(VoidForm(request.POST)).void(question)
-        sentence = f"Voided: {voided}."
-        if left:
-            sentence += f" Used or void before, and left as they were: {left}."
-        if question.is_open:
-            # No word on whether a number has voted, here or in the log.
-            sentence = "Done: of these codes, those that have not voted are void now."
-        which = request.POST["numbers"]
-        self.log_change(request, question, f"Voided invitation codes: {which}.")
-        self.message_user(request, sentence, messages.SUCCESS)
-        return redirect("admin:polls_question_codes", question.pk)
 
     def get_view_on_site_url(self, obj: Question | None = None) -> str | None:
         # Before it is published there is nothing to view.
@@ -566,11 +472,12 @@ class QuestionAdmin(admin.ModelAdmin):
 
     @admin.action(description="Close selected questions now", permissions=["change"])
     def close_now(
-        self, request: HttpRequest, queryset: QuerySet[Question]
+        self, request: HttpRequest, queryset: QuestionQuerySet
     ) -> HttpResponse | None:
         """Close what is open, after a page that asks: once people have voted, it cannot be undone."""
-        to_close = [question for question in queryset if question.is_open]
-        left = len(queryset) - len(to_close)
+        selected = list(queryset.with_ballots())
+        to_close = [question for question in selected if question.is_open]
+        left = len(selected) - len(to_close)
         if to_close and "sure" not in request.POST:
             return self._close_page(request, to_close, left)
         closed = [question for question in to_close if question.close()]
@@ -591,7 +498,7 @@ class QuestionAdmin(admin.ModelAdmin):
         context = self.admin_site.each_context(request) | {
             "title": "Close now?",
             "opts": self.opts,
-            "questions": _with_ballots(questions),
+            "questions": questions,
             "left": left,
         }
         return render(request, "admin/polls/question/close.html", context)
