@@ -124,21 +124,23 @@ def _server(item: pytest.Item) -> str:
 def _starting(folder: Path) -> Iterator[Callable[..., Site]]:
     sites = []
 
-    def start(command: str, terminal: bool = False, **environment: str) -> Site:
+    def start(
+        command: str, terminal: bool = False, fresh: bool = False, **environment: str
+    ) -> Site:
         own = folder / f"site{len(sites)}"
-        sites.append(Site(command, own, environment, terminal=terminal))
+        sites.append(Site(command, own, environment, terminal=terminal, fresh=fresh))
         return sites[-1]
 
     try:
         yield start
     finally:
         for site in sites:
-            site.stop()
+            site.kill()
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Start servers as a user would, each on a database of its own; they end with the test."""
+    """Start servers as a user would, each on a database of its own, empty if `fresh`; they end with the test."""
     with _starting(tmp_path) as start:
         yield start
 

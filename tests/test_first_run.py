@@ -4,13 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
-from faults.test_database_away import hang_up, server_of
 from tests.support.people import Voter
+from tests.support.postgres import away
 from tests.support.servers import ROOT
+from tests.support.waiting import wait_until
 
 # On a server database nothing is made unasked.
 sqlite_only = pytest.mark.sqlite
@@ -29,7 +29,7 @@ def log_in(site, name, password):
 
 @sqlite_only
 def test_it_shows_a_password_once_that_opens_the_admin(start):
-    site = start("gunicorn polls.wsgi", terminal=True).ready()
+    site = start("gunicorn polls.wsgi", terminal=True, fresh=True).ready()
     shown = re.findall(r"organiser is '(\w+)', password '(\w{16})'", site.output())
     assert len(shown) == 1
     organiser = log_in(site, *shown[0])
@@ -45,7 +45,7 @@ def test_it_shows_a_password_once_that_opens_the_admin(start):
 )
 def test_no_password_goes_into_a_log(start, server):
     """Where there is no terminal, it says how to set one."""
-    site = start(server).ready()
+    site = start(server, fresh=True).ready()
     assert "without a password yet" in site.output()
     assert "manage.py changepassword organiser" in site.output()
     assert "password '" not in site.output()
@@ -53,7 +53,7 @@ def test_no_password_goes_into_a_log(start, server):
 
 @sqlite_only
 def test_it_starts_with_a_sample_that_takes_a_vote(start):
-    site = start("gunicorn polls.wsgi").ready()
+    site = start("gunicorn polls.wsgi", fresh=True).ready()
     voter = Voter(site.base)
     assert voter.vote(voter.open_ballot()[0]).status == 302
     assert site.counts(1) == (1, 1)
@@ -61,7 +61,7 @@ def test_it_starts_with_a_sample_that_takes_a_vote(start):
 
 @sqlite_only
 def test_a_restart_changes_nothing(start):
-    site = start("gunicorn polls.wsgi").ready()
+    site = start("gunicorn polls.wsgi", fresh=True).ready()
     site.shell("from polls.models import Question; Question.objects.all().delete()")
     site.stop()
     site.restart().ready()
@@ -72,7 +72,7 @@ def test_a_restart_changes_nothing(start):
 @sqlite_only
 def test_workers_that_start_together_make_one_organiser(start):
     """Without gunicorn.conf.py, which prepares before there are workers."""
-    site = start("gunicorn -c /dev/null -w 6 polls.wsgi").ready()
+    site = start("gunicorn -c /dev/null -w 6 polls.wsgi", fresh=True).ready()
     site.stop()
     assert site.output().count("Booting worker") == 6
     assert site.output().count("The first organiser") == 1
@@ -115,15 +115,13 @@ def test_a_worker_that_is_replaced_while_the_database_is_away_stops_nothing(
 ):
     site = start(server).ready()
     question = site.ask()
-    with server_of(site) as (database, name):
-        database.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-        hang_up(database, name)
-        for pid in site.workers():
+    killed = site.workers()
+    with away(site.environment["DATABASE_URL"]):
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        time.sleep(3)
+        wait_until(lambda: len(set(site.workers()) - set(killed)) == 2)
+        wait_until(lambda: Voter(site.base).get("/healthz").status == 503)
         assert site.process.poll() is None
-        assert Voter(site.base).get("/healthz").status == 503
-        database.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
     voter = Voter(site.ready().base)
     assert voter.vote(voter.open_ballot(question)[0], question).status == 302
     assert site.counts(question) == (1, 1)

@@ -2,13 +2,12 @@
 
 import contextlib
 import sqlite3
-import threading
-import time
 
-import psycopg
 import pytest
 
+from tests.support.crowd import Crowd
 from tests.support.people import Voter
+from tests.support.postgres import away, hang_up
 
 SERVERS = [
     "gunicorn polls.wsgi",
@@ -36,68 +35,35 @@ def test_a_locked_database_refuses_votes_but_shows_pages(start, tmp_path, comman
     assert site.counts(question) == (1, 1)
 
 
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request, share):
+    return share(request.param).ready()
+
+
 @pytest.mark.postgresql
-@pytest.mark.parametrize("command", SERVERS)
-def test_a_database_that_goes_and_comes_back(start, command):
-    site = start(command).ready()
+def test_a_database_that_goes_and_comes_back(site):
     question = site.ask()
     voter = Voter(site.base)
     red = voter.open_ballot(question)[0]
-    with server_of(site) as (server, name):
-        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-        hang_up(server, name)
+    with away(site.environment["DATABASE_URL"]):
         for _ in range(8):
             assert voter.vote(red, question).status == 503
             assert voter.get("/healthz").status == 503
-        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
-        for _ in range(8):
-            assert voter.vote(red, question).status == 302
-        assert site.counts(question) == (1, 1)
+    for _ in range(8):
+        assert voter.vote(red, question).status == 302
+    assert site.counts(question) == (1, 1)
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("command", SERVERS)
-def test_broken_connections_lose_no_accepted_vote(start, command):
-    site = start(command).ready()
+def test_broken_connections_lose_no_accepted_vote(site):
     question = site.ask()
-    accepted, done = [], threading.Event()
-
-    def keep_voting():
-        while not done.is_set():
-            voter = Voter(site.base)
-            choices = voter.open_ballot(question)
-            if choices:
-                accepted.append(voter.vote(choices[0], question).status)
-
-    voters = [threading.Thread(target=keep_voting) for _ in range(4)]
-    for thread in voters:
-        thread.start()
-    with server_of(site) as (server, name):
-        for _ in range(10):
-            time.sleep(0.2)
-            hang_up(server, name)
-    done.set()
-    for thread in voters:
-        thread.join()
-    assert set(accepted) <= {302, 503}
+    crowd = Crowd(site.base, question, 4)
+    for _ in range(10):
+        crowd.wait_for_answers(8)
+        hang_up(site.environment["DATABASE_URL"])
+    crowd.stop()
+    assert set(crowd.statuses) <= {302, 503}
     votes, ballots = site.counts(question)
     # A commit whose confirmation was cut off is answered 503 and may count; never the other way.
-    assert accepted.count(302) <= votes == ballots <= len(accepted)
+    assert crowd.statuses.count(302) <= votes == ballots <= len(crowd.statuses)
     assert "Totals that differ: 0." in site.manage("recount")
-
-
-@contextlib.contextmanager
-def server_of(site):
-    url = site.environment["DATABASE_URL"]
-    name = url.split("@/")[1].split("?")[0]
-    with psycopg.connect(
-        url.replace(f"/{name}?", "/postgres?"), autocommit=True
-    ) as server:
-        yield server, name
-
-
-def hang_up(server, name):
-    server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-        [name],
-    )

@@ -1,4 +1,4 @@
-"""A crowd at the door: many voters from several processes, bounded in number, on 127.0.0.1 only.
+"""Many voters at once, on 127.0.0.1 only.
 
 usage: python -m tests.support.crowd BASE QUESTION VOTERS [CLICKS]   prints one status or fault a line, by its count
 """
@@ -8,41 +8,87 @@ import sys
 import threading
 import urllib.parse
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.people import Voter
+from tests.support.waiting import wait_until
 
 CUT_OFF = (OSError, http.client.HTTPException)
 
 
-def click(voter: Voter, choice: str, question: int, outcomes: list[str]) -> None:
+class Crowd:
+    """So many at a time vote, each time as somebody new, until they are stopped or the server is gone."""
+
+    def __init__(
+        self,
+        base: str,
+        question: int,
+        number: int,
+        gone: tuple[type[Exception], ...] = (ConnectionError,),
+    ) -> None:
+        self.base, self.question, self.gone = base, question, gone
+        self.statuses: list[int] = []
+        self._sent: list[Voter] = []
+        self._stopped = threading.Event()
+        self._threads = ThreadPoolExecutor(number)
+        self._voters = [self._threads.submit(self._vote_on) for _ in range(number)]
+
+    @property
+    def in_flight(self) -> int:
+        """How many votes were sent and not yet answered."""
+        return len(self._sent) - len(self.statuses)
+
+    def wait_for_answers(self, number: int) -> None:
+        """Wait for so many more."""
+        enough = len(self.statuses) + number
+        wait_until(lambda: len(self.statuses) >= enough)
+
+    def _vote_on(self) -> None:
+        while not self._stopped.is_set():
+            voter = Voter(self.base)
+            try:
+                # None is on the page of a 503.
+                for choice in voter.open_ballot(self.question)[:1]:
+                    self._sent.append(voter)
+                    self.statuses.append(voter.vote(choice, self.question).status)
+            except self.gone:
+                return
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the last of them. Raises what went wrong, but for a server that is gone."""
+        self._threads.shutdown()
+        for voter in self._voters:
+            voter.result()
+
+
+def click(voter: Voter, choice: str, question: int) -> str:
     try:
-        outcomes.append(str(voter.vote(choice, question).status))
+        return str(voter.vote(choice, question).status)
     except CUT_OFF as error:
-        outcomes.append(type(error).__name__)
+        return type(error).__name__
 
 
 def send_in(base: str, question: int, voters: int, clicks: int) -> Counter[str]:
     """Let each voter load the ballot page and click: once, or several times at the same moment."""
-    outcomes: list[str] = []
-    for n in range(voters):
-        voter = Voter(base)
-        try:
-            choices = voter.open_ballot(question)
-        except CUT_OFF as error:
-            outcomes.append(f"page: {type(error).__name__}")
-            continue
-        threads = [
-            threading.Thread(
-                target=click,
-                args=(voter, choices[(n + i) % len(choices)], question, outcomes),
-            )
-            for i in range(clicks)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return Counter(outcomes)
+    outcomes: Counter[str] = Counter()
+    with ThreadPoolExecutor(clicks) as threads:
+        for n in range(voters):
+            voter = Voter(base)
+            try:
+                choices = voter.open_ballot(question)
+            except CUT_OFF as error:
+                outcomes[f"page: {type(error).__name__}"] += 1
+                continue
+            clicked = [
+                threads.submit(click, voter, choices[(n + i) % len(choices)], question)
+                for i in range(clicks)
+            ]
+            outcomes.update(each.result() for each in clicked)
+    return outcomes
 
 
 def main() -> None:

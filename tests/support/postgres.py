@@ -31,6 +31,36 @@ def postgresql() -> Iterator[str]:
             server.cleanup()
 
 
+@contextlib.contextmanager
+def away(url: str) -> Iterator[None]:
+    """Let nobody into this database, as while its server is down."""
+    with _beside(url) as (server, name):
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        _hang_up(server, name)
+        yield
+        server.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+
+
+def hang_up(url: str) -> None:
+    """End all connections to this database, as a restart of its server does."""
+    with _beside(url) as (server, name):
+        _hang_up(server, name)
+
+
+def _hang_up(server: psycopg.Connection, name: str) -> None:
+    backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    server.execute(f"{backends} WHERE datname = %s", [name])
+
+
+@contextlib.contextmanager
+def _beside(url: str) -> Iterator[tuple[psycopg.Connection, str]]:
+    """Yield a connection to another database of the same server, and the name of this one."""
+    name = url.split("@/")[1].split("?")[0]
+    server = url.replace(f"/{name}?", "/postgres?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        yield connection, name
+
+
 def new_database(name: str) -> str:
     """Return the URL of a new, migrated database on the server of DATABASE_URL."""
     url = os.environ["DATABASE_URL"]

@@ -1,15 +1,18 @@
 """The site as a real server process."""
 
+import atexit
 import contextlib
 import datetime
 import functools
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import psycopg
 
 from tests.support.people import Voter
 from tests.support.postgres import new_database
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -36,6 +40,17 @@ COMMANDS = [
     "uvicorn polls.asgi:application --lifespan off",
     "uvicorn polls.wsgi:application",
 ]
+
+
+@functools.cache
+def made_data() -> Path:
+    """Return a data folder as the first start leaves it, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="polls-made-"))
+    atexit.register(shutil.rmtree, folder)
+    environment = {"DATA_DIR": str(folder), "PATH": os.environ["PATH"]}
+    words = [sys.executable, "-c", "import polls.wsgi"]
+    subprocess.run(words, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return folder
 
 
 def free_port() -> int:
@@ -65,8 +80,12 @@ class Site:
         environment: dict[str, str] | None = None,
         cwd: Path = ROOT,
         terminal: bool = False,
+        fresh: bool = True,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            shutil.copytree(made_data(), folder)
         self.folder, self.port = folder, free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.environment = os.environ | {
@@ -192,31 +211,31 @@ class Site:
             return run(votes, question)[0][0], run(ballots, question)[0][0]
 
     @contextlib.contextmanager
-    def locked(self, question: int) -> Iterator[None]:
-        """Hold the lock that every vote on this question needs."""
+    def locked(self, question: int) -> Iterator[Callable[[], bool]]:
+        """Hold the lock that every vote on this question needs; yield what tells whether one waits for it."""
         rows = "SELECT id FROM polls_choice WHERE question_id = %s FOR UPDATE"
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
         with self.database() as run:
             if "DATABASE_URL" in os.environ:
                 run("BEGIN")
                 run(rows, question)
+                yield lambda: bool(run(waiting))
             else:
                 run("BEGIN IMMEDIATE")
-            yield
+                queue = (self.folder / "polls.sqlite3.queue").stat().st_ino
+                yield lambda: f":{queue} " in Path("/proc/locks").read_text()
             run("ROLLBACK")
 
     def ready(self, seconds: float = 20) -> "Site":
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if (
-                    Voter(self.base).get("/healthz").status == 200
-                    and self._all_listen()
-                ):
-                    return self
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"{self.command} is not ready:\n{self.output()}")
+        wait_until(lambda: self.process.poll() is not None or self._is_up(), seconds)
+        assert self.process.poll() is None, self.output()
+        return self
+
+    def _is_up(self) -> bool:
+        try:
+            return Voter(self.base).get("/healthz").status == 200 and self._all_listen()
+        except OSError:
+            return False
 
     def _all_listen(self) -> bool:
         """gunicorn's own ASGI worker does not hear that it shall stop while it starts."""
@@ -225,9 +244,12 @@ class Site:
         return "-k asgi" not in self.command or listening >= len(self.workers())
 
     @property
+    def is_sync(self) -> bool:
+        return self.command.startswith("gunicorn") and " -k " not in self.command
+
+    @property
     def serves_wsgi(self) -> bool:
-        words = self.command.split()
-        return words[0] == "gunicorn" and ("-k" not in words or "gthread" in words)
+        return self.is_sync or "gthread" in self.command
 
     def output(self) -> str:
         return self.log.read_text()
@@ -237,6 +259,14 @@ class Site:
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(child) for child in children.split()]
+
+    def kill(self) -> None:
+        """End it and its workers at once; a terminal would tell them otherwise."""
+        if self.terminal:
+            self.stop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 35) -> float:
         """Signal the server and return how many seconds it took to end."""

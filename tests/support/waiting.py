@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(so: Callable[[], object], seconds: float = 10, why: str = "") -> None:
-    """Look a hundred times a second. Raises AssertionError with `why`."""
+def wait_until(so: Callable[[], object], seconds: float = 10) -> None:
+    """Look a hundred times a second. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while not so():
-        assert time.monotonic() < deadline, why or "It never came to be so."
+        assert time.monotonic() < deadline, "It never came to be so."
         time.sleep(0.01)
 
 
