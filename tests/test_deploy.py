@@ -3,14 +3,15 @@
 import configparser
 import re
 import shutil
+import socket
 import subprocess
-import time
 
 import pytest
 
 from polls.serving.throttle import CODES
 from tests.support.people import Voter
 from tests.support.servers import COMMANDS, ROOT, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.once
 
@@ -19,14 +20,8 @@ NAME = "polls.example.org"
 
 def make_certificate(folder):
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    words += [
-        "-keyout",
-        folder / "key",
-        "-out",
-        folder / "cert",
-        "-subj",
-        f"/CN={NAME}",
-    ]
+    words += ["-keyout", folder / "key", "-out", folder / "cert"]
+    words += ["-subj", f"/CN={NAME}"]
     subprocess.run(words, check=True, capture_output=True)
 
 
@@ -50,54 +45,47 @@ def write_config(folder, port, http, https):
     return main
 
 
-@pytest.fixture
-def proxy(tmp_path):
-    """Return a function that puts nginx before a site and returns the address of its https port."""
-    if not shutil.which("nginx"):
-        pytest.fail("nginx is missing. Install it: apt-get install nginx-light.")
-    started = []
-
-    def proxy(site):
-        http, https = free_port(), free_port()
-        make_certificate(tmp_path)
-        main = write_config(tmp_path, site.port, http, https)
-        started.append(
-            subprocess.Popen(["nginx", "-c", main, "-e", tmp_path / "error.log"])
-        )
-        wait_for(https)
-        return f"https://127.0.0.1:{https}", f"http://127.0.0.1:{http}"
-
-    yield proxy
-    for process in started:
-        process.terminate()
-        process.wait(10)
+def takes_connections(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
-def wait_for(port):
-    import socket
-
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("nginx is not ready")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
+@pytest.fixture(
+    scope="module",
+    params=[
         "gunicorn polls.wsgi",
         "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
         "gunicorn polls.asgi -k asgi",
         "uvicorn polls.asgi:application",
     ],
 )
-def test_a_vote_goes_through_nginx(start, proxy, command):
-    site = start(command, SITE_URL=f"https://{NAME}").ready()
+def site(request, share):
+    """One worker counts all guesses."""
+    url = f"https://{NAME}"
+    return share(request.param, SITE_URL=url, WEB_CONCURRENCY="1").ready()
+
+
+@pytest.fixture(scope="module")
+def proxy(site, tmp_path_factory):
+    """The addresses of https and http of an nginx before the site."""
+    if not shutil.which("nginx"):
+        pytest.fail("nginx is missing. Install it: apt-get install nginx-light.")
+    folder, http, https = tmp_path_factory.mktemp("nginx"), free_port(), free_port()
+    make_certificate(folder)
+    main = write_config(folder, site.port, http, https)
+    process = subprocess.Popen(["nginx", "-c", main, "-e", folder / "error.log"])
+    wait_until(lambda: takes_connections(https))
+    yield f"https://127.0.0.1:{https}", f"http://127.0.0.1:{http}"
+    process.terminate()
+    process.wait(10)
+
+
+def test_a_vote_goes_through_nginx(site, proxy):
+    https, http = proxy
     question = site.ask()
-    https, http = proxy(site)
     voter = Voter(https, headers={"Host": NAME, "Origin": f"https://{NAME}"})
     answer = voter.vote(voter.open_ballot(question)[0], question)
     assert (answer.status, site.counts(question)) == (302, (1, 1))
@@ -110,26 +98,18 @@ def test_a_vote_goes_through_nginx(start, proxy, command):
     assert forged.vote(forged.open_ballot(question)[0], question).status == 403
 
 
-@pytest.mark.parametrize(
-    "server", ["polls.wsgi", "polls.asgi -k uvicorn_worker.UvicornWorker"]
-)
-def test_who_guesses_shuts_out_nobody_else_behind_nginx(start, proxy, server):
-    site = start(f"gunicorn {server} --workers 1", SITE_URL=f"https://{NAME}").ready()
-    https, _ = proxy(site)
-    thief = Voter(https, headers={"Host": NAME})
+def test_who_guesses_shuts_out_nobody_else_behind_nginx(proxy):
+    thief = Voter(proxy[0], headers={"Host": NAME})
     answers = [thief.get("/r/WRONG/").status for _ in range(CODES.free + 1)]
     assert answers == [404] * CODES.free + [429]
-    voter = Voter(https, headers={"Host": NAME}, address="127.0.0.2")
+    voter = Voter(proxy[0], headers={"Host": NAME}, address="127.0.0.2")
     assert voter.get("/r/WRONG/").status == 404
 
 
-def test_the_site_redirects_plain_http_but_answers_the_health_check(start):
-    site = start("gunicorn polls.wsgi", SITE_URL=f"https://{NAME}").ready()
+def test_the_site_redirects_plain_http_but_answers_the_health_check(site):
     answer = Voter(site.base, headers={"Host": NAME}).get("/polls/")
-    assert (answer.status, answer.headers["Location"]) == (
-        301,
-        f"https://{NAME}/polls/",
-    )
+    assert answer.status == 301
+    assert answer.headers["Location"] == f"https://{NAME}/polls/"
     assert Voter(site.base).get("/healthz").status == 200
 
 

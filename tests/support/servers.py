@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import functools
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -238,10 +239,12 @@ class Site:
             return False
 
     def _all_listen(self) -> bool:
-        """gunicorn's own ASGI worker does not hear that it shall stop while it starts."""
-        output = self.log.read_bytes()[self.log_begins :]
-        listening = output.count(b"ASGI server listening")
-        return "-k asgi" not in self.command or listening >= len(self.workers())
+        """gunicorn's ASGI workers do not hear that they shall stop while they start."""
+        if "gunicorn" not in self.command or self.serves_wsgi:
+            return True
+        output = self.log.read_text()[self.log_begins :]
+        up = re.findall("ASGI server listening|Application startup complete", output)
+        return len(up) >= len(self.workers())
 
     @property
     def is_sync(self) -> bool:
