@@ -34,13 +34,17 @@ def write_config(folder, port, http, https):
         ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
         (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(folder / "cert")),
         (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(folder / "key")),
+        ("/var/log/nginx/", f"{folder}/"),
     ]:
         assert old in text
         text = text.replace(old, new)
+    # Where nginx keeps what it buffers belongs to root.
+    buffers = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
+    paths = " ".join(f"{name}_temp_path {folder}/{name};" for name in buffers)
     main = folder / "nginx.conf"
     main.write_text(
         f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\n{text}\n}}\n"
+        f"events {{}}\nhttp {{\n{paths}\n{text}\n}}\n"
     )
     return main
 
