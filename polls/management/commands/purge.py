@@ -65,12 +65,12 @@ class Command(BaseCommand):
             self.stdout.write(f"There is nothing {'else ' * yes}to do: {WHY_NOTHING}")
             return
         groups = _due(*days)
-        if not yes:
-            self._say(*groups)
-        elif any(groups) or unfinished:
+        if not any(groups) and not unfinished:
+            self.stdout.write("No poll has been closed for so long.")
+        elif yes:
             self._purge_for_good(groups, unfinished)
         else:
-            self.stdout.write("No poll has been closed for so long.")
+            self._say(*groups)
 
     def _purge_for_good(self, groups: list[list[Question]], unfinished: bool) -> None:
         with retention.for_good():
@@ -92,13 +92,10 @@ class Command(BaseCommand):
                     f"Question {question.pk} “{question}”, closed {question.closes_at:%Y-%m-%d}, "
                     f"ballots: {ballots}: would {word}."
                 )
-        if not any(groups):
-            self.stdout.write("No poll has been closed for so long.")
-        else:
-            self.stdout.write(
-                "All sessions from before these polls closed would be deleted, organisers' too."
-            )
-            self.stdout.write("Nothing has been done. Say --yes to do it.")
+        self.stdout.write(
+            "All sessions from before these polls closed would be deleted, organisers' too."
+        )
+        self.stdout.write("Nothing has been done. Say --yes to do it.")
 
     def _purge(
         self, polls: list[Question], ballots: list[Question], voters: list[Question]
