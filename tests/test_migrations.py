@@ -1,0 +1,78 @@
+"""A database of an earlier version, migrated: every vote, receipt and right is still there."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.apps.registry import Apps
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Model
+from django.utils import timezone
+
+from polls.models import Question
+from tests.support.ballots import assert_count_adds_up
+
+LATEST = "0010_names_of_the_field"
+Migrate = Callable[[str], Apps]
+
+KEY, RECEIPT = "5" * 32, "0123456789AB"
+
+
+@pytest.fixture
+def migrate(transactional_db: None) -> Iterator[Migrate]:
+    """Return the one who migrates, and returns the models of that time."""
+
+    def migrate(name: str) -> Apps:
+        executor = MigrationExecutor(connection)
+        return executor.migrate([("polls", name)]).apps
+
+    yield migrate
+    migrate(LATEST)
+
+
+def ask(old: Apps, **fields: object) -> Model:
+    question = old.get_model("polls", "Question")
+    return question.objects.create(question_text="Which tea?", **fields)
+
+
+def vote(old: Apps, question: Model) -> None:
+    """Write one ballot, second choice first, with all that goes with it."""
+    models = (old.get_model("polls", name) for name in ("Ballot", "Mark", "Ranking"))
+    ballots, marks, rankings = (model.objects for model in models)
+    ballot = ballots.create(question=question, voter=KEY, receipt=RECEIPT)
+    choices = question.choice_set
+    green = choices.create(choice_text="Green", votes=0, ballots=0, moves=1)
+    black = choices.create(choice_text="Black", votes=1, ballots=1, moves=1)
+    for rank, choice in enumerate((black, green), 1):
+        marks.create(ballot=ballot, choice=choice, rank=rank)
+    ranking = f"{black.pk},{green.pk}"
+    rankings.create(question=question, choices=ranking, ballots=1)
+
+
+def test_it_keeps_every_vote_when_columns_get_other_names(migrate, client):
+    old = migrate("0009_salt_without_votes")
+    asked = ask(old, kind="ranked", voters="codes", voter_salt="s" * 32)
+    vote(old, asked)
+    invitations = old.get_model("polls", "Invitation").objects
+    invitations.create(question=asked, number=1, voter=KEY)
+    migrate(LATEST)
+    question = Question.objects.get(pk=asked.pk)
+    assert assert_count_adds_up(question) == 1
+    assert question.voter_salt == "s" * 32
+    assert question.own_ballot(KEY).receipt == RECEIPT
+    assert question.invitation_set.valid(KEY)
+    assert "Which tea?" in client.get(f"/r/{RECEIPT}/").text
+
+
+def test_it_makes_salts_where_nobody_has_voted(migrate):
+    """An earlier purge erased them there too."""
+    old = migrate("0008_forget_in_statistics")
+    voted, unvoted, deleted = ask(old), ask(old), ask(old)
+    vote(old, voted)
+    questions = old.get_model("polls", "Question").objects
+    questions.update(voter_salt="")
+    questions.filter(pk=deleted.pk).update(ballots_deleted_at=timezone.now())
+    migrate(LATEST)
+    salts = dict(Question.objects.values_list("pk", "voter_salt"))
+    assert (salts[voted.pk], salts[deleted.pk]) == ("", "")
+    assert len(salts[unvoted.pk]) == 32
