@@ -41,20 +41,7 @@ def site(request: pytest.FixtureRequest, share: Callable[..., Site]) -> Site:
     return share(request.param).ready()
 
 
-@pytest.fixture(params=[True, False], ids=["javascript", "no javascript"])
-def page(
-    request: pytest.FixtureRequest, chromium: Browser, site: Site
-) -> Iterator[Page]:
-    yield from open_page(chromium, site, java_script_enabled=request.param)
-
-
-@pytest.fixture
-def phone(chromium: Browser, site: Site) -> Iterator[Page]:
-    size = {"width": 360, "height": 740}
-    yield from open_page(chromium, site, viewport=size, is_mobile=True, has_touch=True)
-
-
-def open_page(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:
+def _open_page(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:
     """Yield a page of a browser of its own; what the browser complains about fails the test."""
     context = chromium.new_context(base_url=site.base, **options)
     page = context.new_page()
@@ -66,3 +53,28 @@ def open_page(chromium: Browser, site: Site, **options: object) -> Iterator[Page
     context.close()
     # The one that Chromium writes for every 4xx page that a test goes to on purpose.
     assert not [text for text in complaints if not re.search(r"status of 4\d\d", text)]
+
+
+@pytest.fixture(params=[True, False], ids=["javascript", "no javascript"])
+def page(
+    request: pytest.FixtureRequest, chromium: Browser, site: Site
+) -> Iterator[Page]:
+    yield from _open_page(chromium, site, java_script_enabled=request.param)
+
+
+@pytest.fixture
+def phone(chromium: Browser, site: Site) -> Iterator[Page]:
+    size = {"width": 360, "height": 740}
+    yield from _open_page(chromium, site, viewport=size, is_mobile=True, has_touch=True)
+
+
+@pytest.fixture
+def visitor(chromium: Browser, site: Site) -> Iterator[Page]:
+    """Somebody with JavaScript."""
+    yield from _open_page(chromium, site)
+
+
+@pytest.fixture
+def reader(chromium: Browser, site: Site) -> Iterator[Page]:
+    """Somebody without JavaScript."""
+    yield from _open_page(chromium, site, java_script_enabled=False)

@@ -5,8 +5,6 @@ from playwright.sync_api import Page, expect
 
 from tests.support.servers import Site
 
-from .conftest import open_page
-
 pytestmark = pytest.mark.once
 
 DRINKS = ["Tea", "Coffee", "Water"]
@@ -15,24 +13,6 @@ DRINKS = ["Tea", "Coffee", "Water"]
 @pytest.fixture(scope="module")
 def site(share):
     return share("gunicorn polls.wsgi").ready()
-
-
-@pytest.fixture
-def tapper(phone):
-    """Somebody with a phone."""
-    return phone
-
-
-@pytest.fixture
-def typist(chromium, site):
-    """Somebody without a pointer."""
-    yield from open_page(chromium, site)
-
-
-@pytest.fixture
-def reader(chromium, site):
-    """Somebody without JavaScript."""
-    yield from open_page(chromium, site, java_script_enabled=False)
 
 
 def open_ranking(page: Page, site: Site, **promises: object) -> int:
@@ -57,13 +37,13 @@ def counted(site: Site, question: int) -> list[str]:
         return [text for (text,) in run(marks, question)]
 
 
-def test_it_works(tapper, site):
-    question = open_ranking(tapper, site)
+def test_it_works(phone, site):
+    question = open_ranking(phone, site)
     for text in ("Water", "Tea", "Coffee"):
-        tapper.get_by_role("button", name=text).tap()
-    tapper.get_by_role("button", name="Coffee: move up").tap()
-    tapper.get_by_role("button", name="Water: remove").tap()
-    vote(tapper)
+        phone.get_by_role("button", name=text).tap()
+    phone.get_by_role("button", name="Coffee: move up").tap()
+    phone.get_by_role("button", name="Water: remove").tap()
+    vote(phone)
     assert counted(site, question) == ["Coffee", "Tea"]
 
 
@@ -75,54 +55,54 @@ def test_it_works_without_javascript(reader, site):
     assert counted(site, question) == ["Water", "Tea"]
 
 
-def test_the_keyboard_is_enough(typist, site):
+def test_the_keyboard_is_enough(visitor, site):
     """The focus stays where the next step is, though every row is made anew."""
-    question = open_ranking(typist, site)
-    typist.get_by_role("button", name="Tea").focus()
-    typist.keyboard.press("Enter")
-    expect(typist.get_by_role("button", name="Coffee")).to_be_focused()
-    typist.keyboard.press("Space")
-    expect(typist.get_by_role("button", name="Water")).to_be_focused()
-    typist.keyboard.press("Enter")
-    typist.get_by_role("button", name="Water: move up").focus()
-    typist.keyboard.press("Enter")
-    typist.keyboard.press("Enter")
-    expect(typist.get_by_role("button", name="Water: move down")).to_be_focused()
-    typist.get_by_role("button", name="Tea: remove").focus()
-    typist.keyboard.press("Enter")
-    expect(typist.get_by_role("button", name="Coffee: remove")).to_be_focused()
-    vote(typist)
+    question = open_ranking(visitor, site)
+    visitor.get_by_role("button", name="Tea").focus()
+    visitor.keyboard.press("Enter")
+    expect(visitor.get_by_role("button", name="Coffee")).to_be_focused()
+    visitor.keyboard.press("Space")
+    expect(visitor.get_by_role("button", name="Water")).to_be_focused()
+    visitor.keyboard.press("Enter")
+    visitor.get_by_role("button", name="Water: move up").focus()
+    visitor.keyboard.press("Enter")
+    visitor.keyboard.press("Enter")
+    expect(visitor.get_by_role("button", name="Water: move down")).to_be_focused()
+    visitor.get_by_role("button", name="Tea: remove").focus()
+    visitor.keyboard.press("Enter")
+    expect(visitor.get_by_role("button", name="Coffee: remove")).to_be_focused()
+    vote(visitor)
     assert counted(site, question) == ["Water", "Coffee"]
 
 
-def test_a_screen_reader_is_told(typist, site):
-    open_ranking(typist, site)
-    note = typist.get_by_role("status")
-    typist.get_by_role("button", name="Coffee").click()
+def test_a_screen_reader_is_told(visitor, site):
+    open_ranking(visitor, site)
+    note = visitor.get_by_role("status")
+    visitor.get_by_role("button", name="Coffee").click()
     expect(note).to_have_text("Coffee: rank 1. Tap what comes next: rank 2.")
-    typist.get_by_role("button", name="Coffee: remove").click()
+    visitor.get_by_role("button", name="Coffee: remove").click()
     expect(note).to_contain_text("Coffee: not ranked.")
-    expect(typist.get_by_role("list", name="Your ranking")).to_be_empty()
+    expect(visitor.get_by_role("list", name="Your ranking")).to_be_empty()
 
 
-def test_it_takes_no_more_than_the_ballot_does(typist, site):
-    open_ranking(typist, site, max_choices=2)
-    typist.get_by_role("button", name="Tea").click()
-    typist.get_by_role("button", name="Coffee").click()
-    expect(typist.get_by_role("button", name="Water")).to_be_disabled()
+def test_it_takes_no_more_than_the_ballot_does(visitor, site):
+    open_ranking(visitor, site, max_choices=2)
+    visitor.get_by_role("button", name="Tea").click()
+    visitor.get_by_role("button", name="Coffee").click()
+    expect(visitor.get_by_role("button", name="Water")).to_be_disabled()
     hint = "A ballot takes no more. Remove one to rank another."
-    expect(typist.get_by_text(hint, exact=True)).to_be_visible()
-    typist.get_by_role("button", name="Tea: remove").click()
-    expect(typist.get_by_role("button", name="Water")).to_be_enabled()
+    expect(visitor.get_by_text(hint, exact=True)).to_be_visible()
+    visitor.get_by_role("button", name="Tea: remove").click()
+    expect(visitor.get_by_role("button", name="Water")).to_be_enabled()
 
 
-def test_it_shows_the_order_to_whoever_comes_back(typist, site):
-    open_ranking(typist, site)
-    typist.get_by_role("button", name="Water").click()
-    typist.get_by_role("button", name="Tea").click()
-    vote(typist)
-    typist.get_by_role("link", name="Change your vote").click()
-    rows = typist.get_by_role("list", name="Your ranking").get_by_role("listitem")
+def test_it_shows_the_order_to_whoever_comes_back(visitor, site):
+    open_ranking(visitor, site)
+    visitor.get_by_role("button", name="Water").click()
+    visitor.get_by_role("button", name="Tea").click()
+    vote(visitor)
+    visitor.get_by_role("link", name="Change your vote").click()
+    rows = visitor.get_by_role("list", name="Your ranking").get_by_role("listitem")
     expect(rows).to_contain_text(["Water", "Tea"])
 
 
@@ -137,37 +117,37 @@ def test_a_mistake_keeps_what_was_sent(reader, site):
     assert counted(site, question) == []
 
 
-def test_too_few_are_refused_and_kept(typist, site):
-    open_ranking(typist, site, min_choices=2)
-    typist.get_by_role("button", name="Water").click()
-    typist.get_by_role("button", name="Vote").click()
-    expect(typist.get_by_role("alert")).to_have_text("Rank at least 2 choices.")
-    rows = typist.get_by_role("list", name="Your ranking").get_by_role("listitem")
+def test_too_few_are_refused_and_kept(visitor, site):
+    open_ranking(visitor, site, min_choices=2)
+    visitor.get_by_role("button", name="Water").click()
+    visitor.get_by_role("button", name="Vote").click()
+    expect(visitor.get_by_role("alert")).to_have_text("Rank at least 2 choices.")
+    rows = visitor.get_by_role("list", name="Your ranking").get_by_role("listitem")
     expect(rows).to_contain_text(["Water"])
 
 
-def test_what_comes_next_stays_under_the_thumb(tapper, site):
+def test_what_comes_next_stays_under_the_thumb(phone, site):
     question = site.ask("Which?", *[f"Boat {n}" for n in range(20)], kind="ranked")
-    tapper.goto(f"/polls/{question}/")
-    following = tapper.get_by_role("button", name="Boat 16")
+    phone.goto(f"/polls/{question}/")
+    following = phone.get_by_role("button", name="Boat 16")
     following.scroll_into_view_if_needed()
     before = following.bounding_box()["y"]
-    tapper.get_by_role("button", name="Boat 15").tap()
+    phone.get_by_role("button", name="Boat 15").tap()
     expect(
-        tapper.get_by_text("Tap what comes next", exact=False).first
+        phone.get_by_text("Tap what comes next", exact=False).first
     ).to_be_in_viewport()
     assert abs(following.bounding_box()["y"] - before) < 20
 
 
 @pytest.mark.parametrize("number", [3, 20])
-def test_it_fits_a_phone(tapper, site, number):
+def test_it_fits_a_phone(phone, site, number):
     words = ["Donaudampfschifffahrtsgesellschaftskapitän" * 2] * number
     question = site.ask("Which?", *words, kind="ranked")
-    tapper.goto(f"/polls/{question}/")
+    phone.goto(f"/polls/{question}/")
     for _ in range(2):
-        tapper.get_by_role("list", name="Not ranked").get_by_role("button").first.tap()
-    assert tapper.evaluate("document.documentElement.scrollWidth") <= 360
-    for button in tapper.get_by_role("list").get_by_role("button").all():
+        phone.get_by_role("list", name="Not ranked").get_by_role("button").first.tap()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    for button in phone.get_by_role("list").get_by_role("button").all():
         box = button.bounding_box()
         assert min(box["width"], box["height"]) >= 44, "too small for a thumb"
 
@@ -175,34 +155,34 @@ def test_it_fits_a_phone(tapper, site, number):
 @pytest.mark.parametrize(
     "promises", [{"voters": "codes"}, {"closes_at": "2020-01-01 00:00:00+00:00"}]
 )
-def test_it_is_silent_where_there_is_nothing_to_rank(typist, site, promises):
+def test_it_is_silent_where_there_is_nothing_to_rank(visitor, site, promises):
     """What the browser complains about fails a test."""
     promises |= {"pub_date": "2019-01-01 00:00:00+00:00"}
-    open_ranking(typist, site, **promises)
-    expect(typist.get_by_role("heading")).to_have_text("What to drink?")
+    open_ranking(visitor, site, **promises)
+    expect(visitor.get_by_role("heading")).to_have_text("What to drink?")
 
 
-def test_one_choice_is_enough(typist, site):
+def test_one_choice_is_enough(visitor, site):
     question = site.ask("What to drink?", "Tea", kind="ranked")
-    typist.goto(f"/polls/{question}/")
-    typist.get_by_role("button", name="Tea").click()
-    expect(typist.get_by_text("All are ranked.", exact=True)).to_be_visible()
-    expect(typist.get_by_role("button", name="Tea: remove")).to_be_focused()
-    vote(typist)
+    visitor.goto(f"/polls/{question}/")
+    visitor.get_by_role("button", name="Tea").click()
+    expect(visitor.get_by_text("All are ranked.", exact=True)).to_be_visible()
+    expect(visitor.get_by_role("button", name="Tea: remove")).to_be_focused()
+    vote(visitor)
     assert counted(site, question) == ["Tea"]
 
 
-def test_many_rounds_scroll_in_a_box_of_their_own(tapper, site):
+def test_many_rounds_scroll_in_a_box_of_their_own(phone, site):
     question = site.ask("Which?", *[f"Boat {n}" for n in range(12)], kind="ranked")
     site.shell(
         f"from polls.models import Question; from polls.voting.cast import cast\nboats = Question.objects.get(pk={question})\n"
         "ids = list(boats.choice_set.values_list('pk', flat=True))\n"
         "for n, pk in enumerate(ids): cast(boats, f'{n:032}', [pk])"
     )
-    tapper.goto(f"/polls/{question}/results/")
-    box = tapper.get_by_role("region", name="Rounds")
+    phone.goto(f"/polls/{question}/results/")
+    box = phone.get_by_role("region", name="Rounds")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
-    assert tapper.evaluate("document.documentElement.scrollWidth") <= 360
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
     box.evaluate("box => box.scrollBy(900, 0)")
     name = box.get_by_role("rowheader", name="Boat 3").bounding_box()
     assert 0 <= name["x"] < 40, "the names stay in sight"

@@ -5,6 +5,8 @@ import secrets
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.waiting import wait_until
+
 pytestmark = pytest.mark.once
 
 
@@ -17,10 +19,10 @@ def vote(page: Page, question: int, choice: str) -> None:
 def test_it_works(page, site):
     text = f"Which colour {secrets.token_hex(4)}?"
     question = site.ask(text)
+    link = page.get_by_role("link", name=text)
     # A page may come from memory for a second.
-    page.wait_for_timeout(1100)
-    page.goto("/")
-    page.get_by_role("link", name=text).click()
+    wait_until(lambda: page.goto("/") and link.count())
+    link.click()
     page.get_by_label("Blue").check()
     page.get_by_role("button", name="Vote", exact=True).click()
     expect(page).to_have_url(f"{site.base}/polls/{question}/results/")
