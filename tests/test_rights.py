@@ -64,7 +64,7 @@ def handler(settings):
     settings.ASGI_THREADS = 1
     handler = Handler()
     yield handler
-    for pool in (handler._threads, live.hub._thread):
+    for pool in (handler._threads, live.hub.thread):
         pool.submit(connections.close_all).result()
     handler._threads.shutdown()
 

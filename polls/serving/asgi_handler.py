@@ -39,7 +39,8 @@ from django.urls import Resolver404, resolve, set_script_prefix
 
 from ..voting import group_commit, on_loop
 from . import health, spectator_cache
-from .event_stream import hang_up
+from .event_stream import EventStream, hub
+from .server_stop import connection_of
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]
@@ -112,19 +113,19 @@ class Handler(ASGIHandler):
             await _until_gone(receive, self._await_and_send(scope, body, size, send))
             return
         response = await self._way(view, size)(scope, body, size)
-        if hasattr(response, "serve"):
-            if not response.enter():
+        if isinstance(response, EventStream):
+            if not hub.enter():
                 await self._send(_no_stream(), send)
-                hang_up(receive)
+                connection_of(receive).close()
                 return
-            serve, leave = response.serve, response.leave
+            subscription = response.subscription
             try:
                 await self._begin(response, send)
                 # A stream may stay for hours: what was only needed to begin it goes now.
                 del response, body
-                await serve(receive, send)
+                await hub.watch(subscription, receive, send)
             finally:
-                leave()
+                hub.leave()
         elif response.closed:
             await self._send(response, send)
         else:
@@ -254,7 +255,7 @@ class Handler(ASGIHandler):
 
     def _take(self, response: HttpResponseBase) -> bool:
         """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
-        if not response.streaming or hasattr(response, "serve"):
+        if not response.streaming or isinstance(response, EventStream):
             return True
         if response.is_async:
             return False

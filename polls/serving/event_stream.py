@@ -9,25 +9,30 @@ where the server cannot stream, they ask for results.json now and then.
 """
 
 import asyncio
-import functools
 import json
 import logging
 import random
-import signal
-import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import CoroutineType, FrameType
-from typing import TypeVar
+from types import CoroutineType
+from typing import NamedTuple, TypeVar
 
 from django.db import Error as DatabaseUnavailable
-from django.db import connection
+from django.db import connection, connections
 from django.http import StreamingHttpResponse
 
 from ..audience import Right, lost_rights
 from ..counting.tally import Tally, rounds_are_behind, tallies_of
 from ..models import Audience, Question, results_visible_to
 from .descriptors import leave_room
+from .server_stop import (
+    Message,
+    Receive,
+    Send,
+    connection_of,
+    hook_signals,
+)
 
 logger = logging.getLogger("polls.live")
 
@@ -35,17 +40,15 @@ logger = logging.getLogger("polls.live")
 TICK = 0.25
 # A comment in a quiet stream, so that proxies do not take it for dead.
 HEARTBEAT = 15
-# Where results are hidden, viewers are looked at again before each change is sent, and this often while nothing moves.
+# Where results are hidden, rights are checked before each change is sent, and this often while nothing moves.
 RECHECK = 1
 # For a client to take its last event, before it holds up a server that stops.
-PATIENCE = 0.5
+SEND_TIMEOUT = 0.5
 # The comment is for proxies; scripts see only events, and miss this one when the network has gone.
 BEAT = b":\nevent: beat\ndata: 1\n\n"
 
+A = TypeVar("A")
 T = TypeVar("T")
-Message = dict[str, object]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 def _event(tally: Tally) -> bytes:
@@ -61,76 +64,53 @@ def _last_event(reason: str) -> bytes:
     return f"event: end\ndata: {json.dumps({'reason': reason})}\n\n".encode()
 
 
-def _read(questions: list[int]) -> dict[int, Tally]:
-    return tallies_of(Question.objects.published().filter(pk__in=questions))
+class Subscription(NamedTuple):
+    """What a stream is asked for: the results of a question, seen by a right, by somebody who knows a version of them."""
 
-
-def _ask(function: Callable[..., T], argument: object) -> T:
-    """Ask the database, in the reader's own thread with its own connection."""
-    try:
-        return function(argument)
-    except DatabaseUnavailable:
-        # The next tick connects anew.
-        connection.close()
-        raise
-
-
-def _close() -> None:
-    connection.close()
+    question: int
+    right: Right
+    known: int
 
 
 class Viewer:
     """One open stream. However slow it reads, only the newest event waits for it."""
 
     __slots__ = (
-        "send",
         "known",
         "right",
+        "send",
         "connection",
-        "protocol",
-        "kept_alive",
         "serving",
         "waiting",
         "delivery",
         "ended",
     )
 
-    def __init__(self, receive: Receive, send: Send, known: int, right: Right) -> None:
+    def __init__(
+        self, subscription: Subscription, receive: Receive, send: Send
+    ) -> None:
+        self.known = subscription.known
+        self.right = subscription.right
         self.send = send
-        self.known = known
-        self.right = right
+        self.connection = connection_of(receive)
+        self.connection.keep_open()
         self.serving = asyncio.current_task()
         self.waiting: Message | None = None
         self.delivery: asyncio.Task[None] | None = None
         self.ended = False
-        # The server's own object for this connection. When uvicorn stops without a signal, all that it does
-        # is to take keep_alive away, so that is set here, and watched; gunicorn's worker says it of itself.
-        self.connection = getattr(receive, "__self__", None)
-        self.protocol = getattr(self.connection, "protocol", self.connection)
-        self.kept_alive = getattr(self.connection, "keep_alive", None)
-        if self.kept_alive is False:
-            self.connection.keep_alive = True
-
-    @property
-    def server_is_stopping(self) -> bool:
-        worker = getattr(self.protocol, "worker", None)
-        if worker is not None:
-            return not worker.alive
-        return self.kept_alive is not None and not self.connection.keep_alive
 
     def push(self, message: Message) -> None:
         """Send at once if the connection takes it, as it nearly always does; else let the newest wait.
 
-        A task for each of ten thousand sends would cost twice as much as the
-        sends. So this one is stepped by hand, up to where it would wait, and
-        only there becomes a task. A tally that was written all the same
-        arrives twice, which does no harm.
+        A task for each of ten thousand sends would cost twice as much as the sends. So the coroutine is stepped by
+        hand; only one that would wait is given up, and sent again in a task. If it had written, the tally arrives
+        twice, which does no harm.
         """
         if self.delivery is None:
             try:
                 attempt = self.send(message)
                 if type(attempt) is not CoroutineType:
-                    # ASGI promises no more than an awaitable, and this one may have begun already.
+                    # ASGI promises an awaitable only; this one, a future perhaps, cannot be stepped or sent again.
                     self.delivery = asyncio.create_task(self._deliver(attempt))
                     return
                 attempt.send(None)
@@ -150,10 +130,9 @@ class Viewer:
     def end(self, event: bytes = b"") -> None:
         """Send a last event and let the request end; a client that does not take it is left behind."""
         self.ended = True
-        if self.kept_alive is False:
-            self.connection.keep_alive = False
+        self.connection.finish()
         self._queue(_body(event, more=False))
-        asyncio.get_running_loop().call_later(PATIENCE, self._abandon)
+        asyncio.get_running_loop().call_later(SEND_TIMEOUT, self._abandon)
 
     async def _deliver(self, begun: Awaitable[None] | None = None) -> None:
         try:
@@ -170,7 +149,7 @@ class Viewer:
                 self._release()
 
     def _fail(self, error: Exception) -> None:
-        """Let go of one viewer that cannot be sent to, and of no other."""
+        """End this stream, and no other."""
         # An OSError is a client that has gone, which its request learns by itself.
         if not isinstance(error, OSError):
             logger.error("A viewer could not be sent to.", exc_info=error)
@@ -185,10 +164,7 @@ class Viewer:
         if self.serving:
             if self.delivery:
                 self.delivery.cancel()
-            # The server would wait until the client has read all that was written before.
-            transport = getattr(self.protocol, "transport", None)
-            if transport:
-                transport.abort()
+            self.connection.abort()
             self._release()
 
 
@@ -208,17 +184,17 @@ class Channel:
 
     def __init__(self, now: float) -> None:
         self.viewers: set[Viewer] = set()
-        # Those who wait for a reading that begins after they came: an older one could
-        # hold less than they have seen already, from another worker.
+        # Stale read: they may have seen a newer tally from another worker, so they wait for a reading that begins
+        # after they came.
         self.newcomers: set[Viewer] = set()
         self.event = b""
         self.tally: Tally | None = None
-        # Who sees them, by the last reading; looked at viewer by viewer only when that changes.
+        # Who sees results, by the last reading: the viewers are gone through only when that changes.
         self.results = self.state = ""
         self.sent_at = self.checked_at = now
 
     def rights_to_check(self, tally: Tally, now: float) -> list[Right]:
-        """Return what viewers see hidden results by, when it is time to look whether it still holds."""
+        """Return by what right viewers see hidden results, when it is time to check that they still have it."""
         question = tally["question"]
         if results_visible_to(
             question["results"], question["state"], Audience.SPECTATOR
@@ -230,7 +206,7 @@ class Channel:
         return [viewer.right for viewer in self.viewers]
 
     def publish(self, tally: Tally, waiting: set[Viewer], now: float) -> None:
-        """Send what has changed to all, and what has not to those who waited for this reading."""
+        """Send a changed tally to all, and an unchanged one to those who waited for this reading."""
         self.newcomers -= waiting
         if tally["question"]["results"] != self.results:
             self._see(tally)
@@ -264,8 +240,8 @@ class Channel:
         for viewer in viewers:
             viewer.end(_last_event("hidden"))
 
-    def beat(self, now: float) -> None:
-        if now - self.sent_at > HEARTBEAT:
+    def beat(self, now: float, heartbeat: float) -> None:
+        if now - self.sent_at > heartbeat:
             self.sent_at = now
             self._push(self.viewers, BEAT)
 
@@ -280,19 +256,43 @@ class Channel:
             viewer.push(message)
 
 
+def read_tallies(questions: list[int]) -> dict[int, Tally]:
+    return tallies_of(Question.objects.published().filter(pk__in=questions))
+
+
+def _ask(ask: Callable[[A], T], argument: A) -> T:
+    """Ask the database; if it fails, the next tick connects anew."""
+    try:
+        return ask(argument)
+    except DatabaseUnavailable:
+        connection.close()
+        raise
+
+
 class Hub:
     """The watched questions of this worker, and the one reader that asks for them."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        tick: float = TICK,
+        heartbeat: float = HEARTBEAT,
+        read: Callable[[list[int]], dict[int, Tally]] = read_tallies,
+    ) -> None:
+        # One thread, with its own database connection.
+        self.thread = ThreadPoolExecutor(1, "polls-live")
+        self._clock = clock
+        self._tick = tick
+        self._heartbeat = heartbeat
+        self._read = read
         self._channels: dict[int, Channel] = {}
         self._reader: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "polls-live")
         self._stopping = False
         self._database_away = False
         self._open = 0
 
     def enter(self) -> bool:
-        """Take a place among the open streams, each of which has a connection; False if there is room for no more."""
+        """Take a place among the open streams, which leave() gives back; False if there is none."""
         has_room = leave_room(self._open)
         self._open += has_room
         return has_room
@@ -301,32 +301,32 @@ class Hub:
         self._open -= 1
 
     async def watch(
-        self, question: int, right: Right, known: int, receive: Receive, send: Send
+        self, subscription: Subscription, receive: Receive, send: Send
     ) -> None:
-        """Serve one viewer until it leaves or the stream ends; `known` is the version it has already."""
+        """Serve one viewer until it leaves or the stream ends."""
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
         await send(_body(retry))
-        viewer = Viewer(receive, send, known, right)
-        self._join(question, viewer)
+        viewer = Viewer(subscription, receive, send)
+        self._join(subscription.question, viewer)
         try:
             while (await receive())["type"] != "http.disconnect":
                 pass
         except asyncio.CancelledError:
-            # The hub's own way to say that the stream has ended; anybody else's goes on.
-            if not viewer.ended:
+            # The viewer cancels its own request when the stream has ended; whoever else cancels it is obeyed.
+            task = asyncio.current_task()
+            if not viewer.ended or not task:
                 raise
-            asyncio.current_task().uncancel()
+            task.uncancel()
         finally:
             viewer.serving = None
-            self._leave(question, viewer)
+            self._leave(subscription.question, viewer)
 
     def _join(self, question: int, viewer: Viewer) -> None:
         if self._stopping:
             viewer.end()
             return
-        now = asyncio.get_running_loop().time()
-        channel = self._channels.setdefault(question, Channel(now))
+        channel = self._channels.setdefault(question, Channel(self._clock()))
         if not channel.shows_to(viewer):
             viewer.end(_last_event("hidden"))
             return
@@ -336,7 +336,8 @@ class Hub:
         else:
             channel.newcomers.add(viewer)
         if self._reader is None:
-            self._hook_signals()
+            # A server tells its application of a stop only when all connections have closed.
+            hook_signals(self.stop)
             self._reader = asyncio.create_task(self._run())
 
     def _leave(self, question: int, viewer: Viewer) -> None:
@@ -350,26 +351,25 @@ class Hub:
                 del self._channels[question]
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._channels:
-                began = loop.time()
-                await self._read_and_publish(loop)
-                self._beat_and_check(loop.time())
-                await asyncio.sleep(max(0, began + TICK - loop.time()))
+                began = self._clock()
+                await self._read_and_publish()
+                self._beat_and_check()
+                await asyncio.sleep(max(0, began + self._tick - self._clock()))
         except Exception:
             # Nobody waits for a reader that has died: the browsers come again, and start another.
             logger.exception("The reader of live results failed.")
             self._end_all()
         finally:
             self._reader = None
-            self._thread.submit(_close)
+            self.thread.submit(connections.close_all)
 
-    async def _read_and_publish(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _read_and_publish(self) -> None:
         asked = {pk: set(channel.newcomers) for pk, channel in self._channels.items()}
         try:
-            tallies = await self._in_thread(loop, _read, list(asked))
-            await self._dismiss(loop, tallies)
+            tallies = await self._in_thread(self._read, list(asked))
+            await self._dismiss(tallies)
         except DatabaseUnavailable as error:
             if not self._database_away:
                 logger.warning("Live results wait for the database: %s", error)
@@ -378,29 +378,23 @@ class Hub:
         self._database_away = False
         for question, waiting in asked.items():
             if question in self._channels:
-                self._publish(question, tallies.get(question), waiting, loop.time())
+                self._publish(question, tallies.get(question), waiting)
 
-    async def _in_thread(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        function: Callable[..., T],
-        argument: object,
-    ) -> T:
-        reading = loop.run_in_executor(self._thread, _ask, function, argument)
+    async def _in_thread(self, ask: Callable[[A], T], argument: A) -> T:
+        loop = asyncio.get_running_loop()
+        asking = loop.run_in_executor(self.thread, _ask, ask, argument)
         # A database that hangs holds up no heartbeat and no stop.
-        while not (await asyncio.wait({reading}, timeout=1))[0]:
-            self._beat_and_check(loop.time())
-        return reading.result()
+        while not (await asyncio.wait({asking}, timeout=self._tick))[0]:
+            self._beat_and_check()
+        return asking.result()
 
-    async def _dismiss(
-        self, loop: asyncio.AbstractEventLoop, tallies: dict[int, Tally]
-    ) -> None:
+    async def _dismiss(self, tallies: dict[int, Tally]) -> None:
         """End the streams of who has withdrawn, logged out or lost a permission since, before they are sent these."""
-        rights: list[Right] = []
+        now, rights = self._clock(), list[Right]()
         for question in tallies.keys() & self._channels.keys():
             channel = self._channels[question]
-            rights += channel.rights_to_check(tallies[question], loop.time())
-        lost = await self._in_thread(loop, lost_rights, rights) if rights else None
+            rights += channel.rights_to_check(tallies[question], now)
+        lost = await self._in_thread(lost_rights, rights) if rights else None
         if lost:
             for question in tallies.keys() & self._channels.keys():
                 channel = self._channels[question]
@@ -409,26 +403,28 @@ class Hub:
                     del self._channels[question]
 
     def _publish(
-        self, question: int, tally: Tally | None, waiting: set[Viewer], now: float
+        self, question: int, tally: Tally | None, waiting: set[Viewer]
     ) -> None:
         channel = self._channels[question]
         if tally is None:
             self._channels.pop(question).end(_last_event("gone"))
         elif tally["question"]["state"] == "closed":
-            # The last event has the result: what is still to be counted for it is waited for.
+            # The last event has the result, so it waits for what is still to be counted.
             if not rounds_are_behind(tally):
                 self._channels.pop(question).close(tally)
         else:
-            channel.publish(tally, waiting, now)
+            channel.publish(tally, waiting, self._clock())
             if not channel.viewers:
                 del self._channels[question]
 
-    def _beat_and_check(self, now: float) -> None:
+    def _beat_and_check(self) -> None:
         """Send what heartbeats are due; end all when the server stops without a signal, as after max_requests."""
-        channels = list(self._channels.values())
+        now, channels = self._clock(), list(self._channels.values())
         for channel in channels:
-            channel.beat(now)
-        if any(next(iter(channel.viewers)).server_is_stopping for channel in channels):
+            channel.beat(now, self._heartbeat)
+        # They are all of one server, so one viewer knows.
+        viewers = (next(iter(channel.viewers)) for channel in channels)
+        if any(viewer.connection.server_is_stopping for viewer in viewers):
             self.stop()
 
     def stop(self) -> None:
@@ -441,45 +437,17 @@ class Hub:
         for channel in channels.values():
             channel.end(b"")
 
-    def _hook_signals(self) -> None:
-        """Learn of a stop from the signal itself: the server tells its application only after all connections have closed."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-            if callable(before) and not isinstance(before, functools.partial):
-                signal.signal(number, functools.partial(self._on_signal, loop, before))
 
-    def _on_signal(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        before: Callable[[int, FrameType | None], object],
-        number: int,
-        frame: FrameType | None,
-    ) -> None:
-        loop.call_soon_threadsafe(self.stop)
-        before(number, frame)
-
-
+# Of this worker.
 hub = Hub()
 
 
-def hang_up(receive: Receive) -> None:
-    """Close the connection of whoever was refused a stream: gunicorn's own worker heeds no Connection header."""
-    protocol = getattr(getattr(receive, "__self__", None), "protocol", None)
-    transport = getattr(protocol, "transport", None)
-    if transport:
-        transport.close()
-
-
 class EventStream(StreamingHttpResponse):
-    """The answer of polls:live, whose body the hub sends: see Handler.handle()."""
+    """The answer of polls:live: the handler sends its head, and the hub its body."""
 
     def __init__(self, question: int, right: Right, known: int) -> None:
         super().__init__((), content_type="text/event-stream")
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
-        self.enter, self.leave = hub.enter, hub.leave
-        self.serve = functools.partial(hub.watch, question, right, known)
+        self.subscription = Subscription(question, right, known)
