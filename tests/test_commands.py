@@ -1,5 +1,6 @@
 """What a developer types: make test and its parts, and what they need."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -54,3 +55,12 @@ def test_an_audit_that_could_not_ask_fails():
 def test_the_fast_tests_start_no_process():
     with pytest.raises(pytest.fail.Exception, match="is marked"):
         subprocess.run(["true"])
+
+
+def test_tests_share_what_is_in_support_and_import_no_other_test():
+    for path in (ROOT / "tests").rglob("*.py"):
+        names = re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.M)
+        tests = [
+            name for name in names if re.search(r"(^|\.)(test_\w+|conftest)$", name)
+        ]
+        assert not tests, path

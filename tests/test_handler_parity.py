@@ -9,7 +9,6 @@ import functools
 import json
 import threading
 import tracemalloc
-from dataclasses import dataclass, field
 
 import pytest
 from django.conf import settings
@@ -18,6 +17,8 @@ from django.core.handlers.asgi import ASGIHandler
 
 from polls.serving.asgi_handler import Handler
 from tests.support import handler_site as site
+from tests.support.visits import FORM, Visit
+from tests.support.waiting import until
 
 # Django says so of every synchronous stream under its own handler.
 pytestmark = [
@@ -26,7 +27,6 @@ pytestmark = [
     ),
     pytest.mark.once,
 ]
-FORM = {"content-type": "application/x-www-form-urlencoded"}
 PARTS = {"content-type": "multipart/form-data; boundary=cut"}
 
 
@@ -34,76 +34,6 @@ def part(name, content, filename=""):
     filename = f'; filename="{filename}"' if filename else ""
     head = f'--cut\r\nContent-Disposition: form-data; name="{name}"{filename}\r\n\r\n'
     return head.encode() + content + b"\r\n--cut--\r\n"
-
-
-@dataclass
-class Visit:
-    """One request and its client, who takes so many messages, and may leave when `events` has a word."""
-
-    path: str
-    method: str = "GET"
-    headers: dict[str, str] = field(default_factory=dict)
-    body: list[bytes] = field(default_factory=list)
-    scope: dict = field(default_factory=dict)
-    takes: int = 10**9
-    leaves_at: str = ""
-    sent: list[dict] = field(default_factory=list)
-    left: bool = False
-
-    async def to(self, handler):
-        path, _, query = self.path.partition("?")
-        headers = {"host": "localhost"} | self.headers
-        headers = [(k.encode(), v.encode("latin1")) for k, v in headers.items()]
-        scope = {"type": "http", "method": self.method, "path": path}
-        scope |= {"query_string": query.encode("latin1"), "headers": headers}
-        self.messages = [
-            {"type": "http.request", "body": chunk, "more_body": True}
-            for chunk in self.body
-        ]
-        if self.leaves_at != "upload":
-            self.messages.append({"type": "http.request"})
-        await handler(scope | self.scope, self.receive, self.send)
-        return self
-
-    async def receive(self):
-        if self.messages:
-            return self.messages.pop(0)
-        while self.leaves_at not in [*site.events, "upload"]:
-            await asyncio.sleep(0.001)
-        self.left = True
-        return {"type": "http.disconnect"}
-
-    async def send(self, message):
-        if len(self.sent) == self.takes:
-            site.note("client is full")
-            while not self.left:
-                await asyncio.sleep(0.001)
-        # As uvicorn and gunicorn do, what is sent to nobody is dropped.
-        if not self.left:
-            self.sent.append(message)
-
-    @property
-    def status(self):
-        return self.sent[0]["status"]
-
-    @property
-    def headers_sent(self):
-        """Return them as they came; django-csp alone writes its policy in any order."""
-        return sorted(
-            (name, sorted(value.split(b"; ")) if b"policy" in name.lower() else value)
-            for name, value in self.sent[0]["headers"]
-        )
-
-    @property
-    def text(self):
-        return b"".join(m.get("body", b"") for m in self.sent[1:]).decode()
-
-    @property
-    def answer(self):
-        if not self.sent:
-            return None
-        ended = not self.sent[-1].get("more_body", False)
-        return self.status, self.headers_sent, self.text, ended
 
 
 # Made once, with the settings of site_settings.
@@ -117,12 +47,6 @@ def run(visit):
         return await asyncio.wait_for(visit, 5)
 
     return asyncio.run(on_loop())
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def on_start(**kwargs):

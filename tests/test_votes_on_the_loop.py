@@ -20,37 +20,15 @@ from django.views.decorators.csrf import csrf_exempt
 
 from polls.models import Ballot, Choice, Question
 from polls.serving import spectator_cache
-from polls.serving.asgi_handler import Handler
 from polls.voting import ballot_sql, group_commit, on_loop
 from polls.voting.cast import cast
 from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
-from test_handler_parity import FORM, Visit, until
 from tests.support.handler import handling
 from tests.support.races import outcome
-from tests.support.waiting import wait_until
+from tests.support.visits import Visit, send, vote
+from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TOKEN = "a" * 32
-
-
-def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") -> Visit:
-    cookies = f"csrftoken={TOKEN}"
-    if voter:
-        cookies += f"; voter={_signer.sign(voter)}"
-    body = f"csrfmiddlewaretoken={token}&choice={choice.pk}{form}".encode()
-    headers = FORM | {"cookie": cookies, "content-length": str(len(body))}
-    to = f"/polls/{choice.question_id}/vote/"
-    return Visit(to, "POST", headers, [body])
-
-
-def send(handler: Handler, *visits: Visit) -> list[int]:
-    """Send all at the same moment; return the statuses."""
-
-    async def all_of_them():
-        await asyncio.gather(*(visit.to(handler) for visit in visits))
-
-    async_to_sync(all_of_them)()
-    return [visit.sent[0]["status"] for visit in visits]
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from polls.models import Ballot, Question
-from test_votes_on_the_loop import send, vote
 from tests.support.admin_forms import LIST, form
 from tests.support.ballots import assert_count_adds_up
 from tests.support.races import race
+from tests.support.visits import send, vote
 
 CHANGED = "The poll has just changed. Read it again, then vote."
 
