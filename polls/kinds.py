@@ -1,12 +1,17 @@
-"""The kinds of question."""
+"""The kinds of question, a class each: its limits, the order of its marks, what a ballot adds, its words, its form.
 
-from collections.abc import Iterable, Sequence
+Everybody else asks `question.rules`, and nobody which kind it is. To add a kind: a value of Kind, its class in KINDS,
+the template of its ballot, a migration of the field's choices, and a test.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import models
+from django.http import QueryDict
 
 
 class InvalidBallot(Exception):
-    """Too few or too many choices, or one of them twice."""
+    """These choices are no ballot of the question. Its text says why, to the voter."""
 
 
 class Kind(models.TextChoices):
@@ -19,6 +24,141 @@ class Kind(models.TextChoices):
 MOST_RANKS = 50
 
 
+class Rules:
+    """The rules of most kinds; a kind says what it does otherwise.
+
+    `least` and `most` are the question's own limits, min_choices and max_choices; `offered` is how many choices it has.
+    """
+
+    # Whether the organiser may set limits, and why none can be higher than `most_marks`.
+    has_limits = True
+    most_marks: int | None = None
+    most_marks_rule = ""
+    # Whether the voter's order is that of the marks, or else that of the ballot page.
+    is_ordered = False
+    # Whether each mark is a vote, or the first one alone.
+    every_mark_counts = True
+    # Whether rankings are kept, counted in rounds, and shown so.
+    has_rounds = False
+    # To voters, in the head line of ballots.csv, over the results, beside a voter's own choice, and in the admin.
+    verb = "Select"
+    column = "choice"
+    caption = "Votes for each choice, in percent of voters"
+    own_mark = "Your vote"
+    help = ""
+    ballot_template = "polls/_ballot_select.html"
+
+    def max_marks(self, most: int | None, offered: int) -> int:
+        """Return how many of the offered choices a ballot can hold."""
+        return min(most or offered, self.most_marks or offered, offered)
+
+    def valid_choices(
+        self, choices: Sequence[int], least: int, most: int | None
+    ) -> list[int]:
+        """Return the choices in the order of their marks. Raises InvalidBallot for too few, too many, or one twice."""
+        limit = self.max_marks(most, len(choices))
+        if len(set(choices)) < len(choices):
+            raise InvalidBallot("You selected a choice twice. Select each one once.")
+        if not choices:
+            raise InvalidBallot("You didn't select a choice.")
+        if len(choices) < least:
+            raise InvalidBallot(f"{self.verb} at least {least} choices.")
+        if len(choices) > limit:
+            several = f"at most {limit} choices" if limit > 1 else "only one choice"
+            raise InvalidBallot(f"{self.verb} {several}.")
+        return list(choices) if self.is_ordered else sorted(choices)
+
+    def increments(self, choices: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return what a ballot adds to each of its choices: to `votes`, and to `first_marks`."""
+        return {
+            pk: (int(n == 0 or self.every_mark_counts), int(n == 0))
+            for n, pk in enumerate(choices)
+        }
+
+    def ranking(self, choices: Iterable[int]) -> str:
+        """Return the ranking under which a ballot is counted in rounds; empty where there are none."""
+        return ranking_text(choices) if self.has_rounds else ""
+
+    def sent(self, data: QueryDict) -> list[str]:
+        """Return what a form sent as choices, in the voter's order, however wrong; empty where a rank is."""
+        return data.getlist("choice")
+
+    def read(self, data: QueryDict, ids: Mapping[str, int]) -> list[int]:
+        """Return which of these ids a form sent. Raises InvalidBallot for what is none of them, and for a gap."""
+        sent = self._filled(self.sent(data))
+        if not ids.keys() >= set(sent):
+            raise InvalidBallot(
+                "You didn't select a choice. "
+                "What was sent is not a choice of this poll: select one of the choices below."
+            )
+        return [ids[text] for text in sent]
+
+    def _filled(self, sent: list[str]) -> list[str]:
+        return sent
+
+    def rule(self, least: int, most: int | None, offered: int) -> str:
+        """Say how many choices a ballot takes; empty where it is plain to see."""
+        most = self.max_marks(most, offered)
+        least = min(least, most)
+        if most <= 1:
+            return ""
+        if least == most:
+            return f"{self.verb} {least} choices."
+        if least == 1:
+            many = "as many as you like" if most == offered else f"up to {most}"
+            return f"{self.verb} {many}, but at least one."
+        return f"{self.verb} {least} to {most} choices."
+
+
+class OneChoice(Rules):
+    has_limits = False
+
+    def max_marks(self, most: int | None, offered: int) -> int:
+        return 1
+
+
+class SeveralChoices(Rules):
+    caption = f"{Rules.caption}: each could select several"
+
+
+class RankedChoice(Rules):
+    most_marks = MOST_RANKS
+    most_marks_rule = f"a ranking has room for {MOST_RANKS}"
+    is_ordered = True
+    every_mark_counts = False
+    has_rounds = True
+    verb = "Rank"
+    column = "rank"
+    caption = "First preferences, in percent of voters"
+    own_mark = "Your choice"
+    help = (
+        "A ranked poll is decided by instant run-off: the choice with the fewest votes goes out and its "
+        "ballots move on to their next choice, until one has more than half."
+    )
+    ballot_template = "polls/_ballot_rank.html"
+
+    def sent(self, data: QueryDict) -> list[str]:
+        # More ranks than the page has: a choice may have gone since it was loaded, and its rank is not to go unread.
+        return [data.get(f"rank{n}", "") for n in range(1, MOST_RANKS + 1)]
+
+    def _filled(self, sent: list[str]) -> list[str]:
+        filled = [rank for rank, text in enumerate(sent, 1) if text]
+        for n, rank in enumerate(filled, 1):
+            if n < rank:
+                raise InvalidBallot(
+                    f"Rank {n} is empty. Fill the ranks from the first one on, without gaps."
+                )
+        return sent[: len(filled)]
+
+
+# By the value in the database, which Kind.ONE and the others equal.
+KINDS: dict[str, Rules] = {
+    Kind.ONE: OneChoice(),
+    Kind.SEVERAL: SeveralChoices(),
+    Kind.RANKED: RankedChoice(),
+}
+
+
 def ranking_text(choices: Iterable[int]) -> str:
     """Return how a ranking (ids, best first) is written in the database, such as "3,1,2"."""
     return ",".join(map(str, choices))
@@ -29,8 +169,4 @@ def read_ranking(text: str) -> tuple[int, ...]:
 
 
 def ballot_increments(kind: str, choices: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Return what a ballot adds to each choice: to its votes, and to the number of ballots."""
-    ranked = kind == Kind.RANKED
-    return {
-        pk: (int(n == 0 or not ranked), int(n == 0)) for n, pk in enumerate(choices)
-    }
+    return KINDS[kind].increments(choices)

@@ -8,7 +8,7 @@ import datetime
 import enum
 import functools
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.contrib import admin
@@ -25,7 +25,7 @@ from django.utils.functional import cached_property
 from .background import after_close
 from .codes import new_code
 from .database import database
-from .kinds import MOST_RANKS, Kind
+from .kinds import KINDS, Kind, Rules
 
 
 class Voters(models.TextChoices):
@@ -167,8 +167,7 @@ class Question(models.Model):
         choices=Kind.choices,
         default=Kind.ONE,
         db_default=Kind.ONE,
-        help_text="A ranked poll is decided by instant run-off: the choice with the fewest votes goes out and its "
-        "ballots move on to their next choice, until one has more than half.",
+        help_text=" ".join(rules.help for rules in KINDS.values() if rules.help),
     )
     min_choices = models.PositiveSmallIntegerField(
         "at least",
@@ -254,7 +253,8 @@ class Question(models.Model):
         return self.question_text
 
     def clean(self) -> None:
-        if self.kind == Kind.ONE:
+        # A kind that there is not is refused by its field.
+        if self.kind in KINDS and not self.rules.has_limits:
             self.min_choices, self.max_choices = 1, None
         if self.pk:
             self._keep_promises()
@@ -348,12 +348,18 @@ class Question(models.Model):
     def results_visible_to(self, audience: Audience) -> bool:
         return results_visible_to(self.results, self.state(), audience)
 
+    @property
+    def rules(self) -> Rules:
+        """The rules of its kind."""
+        return KINDS[self.kind]
+
     def max_marks(self, offered: int) -> int:
         """Return how many of the offered choices a ballot can hold."""
-        if self.kind == Kind.ONE:
-            return 1
-        most = MOST_RANKS if self.kind == Kind.RANKED else offered
-        return min(self.max_choices or most, most, offered)
+        return self.rules.max_marks(self.max_choices, offered)
+
+    def valid_choices(self, choices: Sequence[int]) -> list[int]:
+        """Return the choices in the order of their marks. Raises InvalidBallot for too few, too many, or one twice."""
+        return self.rules.valid_choices(choices, self.min_choices, self.max_choices)
 
     @cached_property
     def results_url(self) -> str:
@@ -609,23 +615,6 @@ class RankingTotal(models.Model):
 
 
 class BallotQuerySet(models.QuerySet["Ballot"]):
-    def invalid(self) -> "BallotQuerySet":
-        """Return the ballots whose marks are not as the question asks: how many, numbered from 1, for its choices."""
-        own = Q(mark__choice__question=F("question"))
-        counted = self.annotate(
-            marks=models.Count("mark"),
-            own=models.Count("mark", filter=own),
-            first=models.Min("mark__rank"),
-            last=models.Max("mark__rank"),
-        )
-        # No two marks of a ballot have the same rank, so that these leave no room for a gap.
-        numbered = Q(first=1, last=F("marks"))
-        most = Q(question__kind=Kind.ONE, marks=1) | ~Q(question__kind=Kind.ONE) & (
-            Q(question__max_choices=None) | Q(marks__lte=F("question__max_choices"))
-        )
-        least = Q(marks__gte=F("question__min_choices"))
-        return counted.exclude(least & most & numbered & Q(own=F("marks")))
-
     def bulk_delete(self) -> int:
         """Delete by statements of their own: Django would load each ballot into memory."""
         with transaction.atomic():

@@ -22,7 +22,6 @@ from django.db.models.functions import Collate
 from ..background import after_close
 from ..codes import spell
 from ..database import database
-from ..kinds import Kind
 from ..locks import file_lock
 from ..models import Mark, Question
 
@@ -40,8 +39,8 @@ def _rows(question: Question) -> Iterator[list[str]]:
     offered = question.choice_texts.items()
     names = {pk: f"{n}. {text}" for n, (pk, text) in enumerate(offered, 1)}
     most = question.max_marks(len(names))
-    word = "rank" if question.kind == Kind.RANKED else "choice"
-    yield ["receipt", *(f"{word} {n}" for n in range(1, most + 1))]
+    column = question.rules.column
+    yield ["receipt", *(f"{column} {n}" for n in range(1, most + 1))]
     # Byte by byte on each server: in Danish, AA comes after Z.
     bytewise = "C" if connection.vendor == "postgresql" else "BINARY"
     marks = Mark.objects.filter(ballot__question=question)

@@ -3,33 +3,42 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Cast
 
-from ..kinds import Kind, ranking_text, read_ranking
-from ..models import Ballot, Choice, ChoiceQuerySet, Mark, Question, RankingTotal
+from ..kinds import ranking_text, read_ranking
+from ..models import Ballot, Choice, Mark, Question, RankingTotal
 from .ballots_csv import file_sha256
 
 
-def recounted_choices(choices: ChoiceQuerySet) -> ChoiceQuerySet:
-    """Add `counted` and `counted_ballots`: what the ballots say, which `votes` and `ballots` must equal.
+class ChoiceCount(NamedTuple):
+    """The totals of a choice, and what the ballots say."""
 
-    One statement sees total and ballots at the same moment, so that votes
+    pk: int
+    choice_text: str
+    votes: int
+    first_marks: int
+    counted_votes: int
+    counted_first_marks: int
+
+
+def _wrong_choices(question: Question) -> list[ChoiceCount]:
+    """Return the choices whose totals differ.
+
+    One statement sees totals and ballots at the same moment, so that votes
     cast meanwhile make no difference.
     """
-    first = Q(mark__rank=1)
-    return choices.annotate(
-        counted=models.Count("mark", filter=first | ~Q(question__kind=Kind.RANKED)),
-        counted_ballots=models.Count("mark", filter=first),
+    first_marks = Count("mark", filter=Q(mark__rank=1))
+    votes = Count("mark") if question.rules.every_mark_counts else first_marks
+    kept = question.choice_set.filter(question__ballots_deleted_at=None)
+    wrong = kept.annotate(counted_votes=votes, counted_first_marks=first_marks).exclude(
+        votes=F("counted_votes"), first_marks=F("counted_first_marks")
     )
-
-
-def miscounted_choices(choices: ChoiceQuerySet) -> ChoiceQuerySet:
-    kept = recounted_choices(choices.filter(question__ballots_deleted_at=None))
-    wrong = kept.exclude(votes=F("counted"), first_marks=F("counted_ballots"))
-    return wrong.order_by("id").select_related("question")
+    rows = wrong.order_by("id").values_list(*ChoiceCount._fields)
+    return [ChoiceCount._make(row) for row in rows]
 
 
 def _totals_and_marks(question: Question) -> models.QuerySet[RankingTotal]:
@@ -57,12 +66,10 @@ def _recounted_rankings(question: Question) -> dict[tuple[int, ...], int]:
     return dict(counted)
 
 
-def miscounted_rankings(
-    question: Question,
-) -> Iterator[tuple[tuple[int, ...], int, int]]:
+def _wrong_rankings(question: Question) -> Iterator[tuple[tuple[int, ...], int, int]]:
     """Yield each ranking whose total differs, with the total and what the ballots say.
 
-    One statement sees totals and ballots at the same moment, as with recounted_choices(Choice.objects.all()).
+    One statement sees totals and ballots at the same moment, as with choices.
     """
     totals: dict[tuple[int, ...], int] = {}
     counted: dict[tuple[int, ...], int] = defaultdict(int)
@@ -82,17 +89,17 @@ def miscounted_rankings(
 
 def wrong_totals(question: Question) -> Iterator[str]:
     """Say what a repair would set right, a sentence each."""
-    for choice in miscounted_choices(question.choice_set.all()):
+    for choice in _wrong_choices(question):
         name = f"Question {question.pk}, choice {choice.pk} {choice.choice_text!r}"
-        if choice.votes != choice.counted:
-            yield f"{name}: the total says {choice.votes}, the ballots say {choice.counted}."
+        if choice.votes != choice.counted_votes:
+            yield f"{name}: the total says {choice.votes}, the ballots say {choice.counted_votes}."
         else:
             yield (
                 f"{name}: the number of ballots that begin with it says {choice.first_marks}, "
-                f"the ballots say {choice.counted_ballots}."
+                f"the ballots say {choice.counted_first_marks}."
             )
-    if question.kind == Kind.RANKED and not question.ballots_deleted_at:
-        for choices, total, counted in miscounted_rankings(question):
+    if question.rules.has_rounds and not question.ballots_deleted_at:
+        for choices, total, counted in _wrong_rankings(question):
             ranking = ", ".join(map(str, choices))
             yield (
                 f"Question {question.pk}, ranking {ranking}: "
@@ -100,13 +107,28 @@ def wrong_totals(question: Question) -> Iterator[str]:
             )
 
 
+def _invalid_ballots(question: Question) -> models.QuerySet[Ballot]:
+    """Return the ballots whose marks are not as the question asks: how many, numbered from 1, for its choices."""
+    counted = Ballot.objects.filter(question=question).annotate(
+        marks=Count("mark"),
+        own=Count("mark", filter=Q(mark__choice__question=question)),
+        first=models.Min("mark__rank"),
+        last=models.Max("mark__rank"),
+    )
+    most = question.max_marks(len(question.choice_texts))
+    # No two marks of a ballot have the same rank, so that these leave no room for a gap.
+    numbered = Q(first=1, last=F("marks"))
+    enough = Q(marks__range=(question.min_choices, most))
+    return counted.exclude(enough & numbered & Q(own=F("marks")))
+
+
 def wrong_ballots(question: Question) -> Iterator[str]:
     """Say what no repair can set right, a sentence each."""
-    unsound = Ballot.objects.filter(question=question).invalid().count()
-    if unsound and not question.ballots_deleted_at:
+    invalid = _invalid_ballots(question).count()
+    if invalid and not question.ballots_deleted_at:
         yield (
             f"Question {question.pk}: unsound ballots, with too few or too many choices, gaps between ranks, "
-            f"or a choice of another question: {unsound}."
+            f"or a choice of another question: {invalid}."
         )
     if question.ballots_sha256 and not question.ballots_deleted_at:
         if file_sha256(question) != question.ballots_sha256:
@@ -117,37 +139,34 @@ def wrong_ballots(question: Question) -> Iterator[str]:
 
 
 def repair(question: Question) -> None:
-    # Together: whoever sees that the totals have moved must find the rankings repaired too.
-    with transaction.atomic():
-        _repair_choices(question.choice_set.all())
-        if question.kind == Kind.RANKED:
-            _repair_rankings(question)
-            # What was counted from the old ones is counted anew. A question that nobody has voted on promises nothing.
-            voted = question.choice_set.filter(revision__gt=0)
-            voted.update(revision=F("revision") + 1)
+    """Set totals and rankings to what the ballots say, without losing a vote cast meanwhile.
 
-
-def _repair_choices(choices: ChoiceQuerySet) -> None:
-    """Set each total that differs to what the ballots say, without losing a vote cast meanwhile."""
+    In one transaction: whoever sees that the totals have moved finds the rankings repaired too.
+    """
     with transaction.atomic():
         # Only a statement that begins with the lock in hand sees the votes it waited for;
         # those that wait behind it add themselves afterwards.
-        choices.lock()
-        for choice in miscounted_choices(choices):
-            Choice.objects.filter(pk=choice.pk).update(
-                votes=choice.counted,
-                first_marks=choice.counted_ballots,
-                revision=F("revision") + 1,
-            )
+        question.choice_set.lock()
+        _repair_choices(question)
+        if question.rules.has_rounds:
+            _repair_rankings(question)
+
+
+def _repair_choices(question: Question) -> None:
+    for choice in _wrong_choices(question):
+        Choice.objects.filter(pk=choice.pk).update(
+            votes=choice.counted_votes,
+            first_marks=choice.counted_first_marks,
+            revision=F("revision") + 1,
+        )
 
 
 def _repair_rankings(question: Question) -> None:
-    with transaction.atomic():
-        question.choice_set.lock()
-        RankingTotal.objects.filter(question=question).delete()
-        RankingTotal.objects.bulk_create(
-            RankingTotal(
-                question=question, choices=ranking_text(choices), ballots=ballots
-            )
-            for choices, ballots in _recounted_rankings(question).items()
-        )
+    RankingTotal.objects.filter(question=question).delete()
+    RankingTotal.objects.bulk_create(
+        RankingTotal(question=question, choices=ranking_text(choices), ballots=ballots)
+        for choices, ballots in _recounted_rankings(question).items()
+    )
+    # The rounds are counted anew from these. A question that nobody has voted on promises nothing.
+    voted = question.choice_set.filter(revision__gt=0)
+    voted.update(revision=F("revision") + 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 from django.db import connection
 from django.utils.text import get_text_list
 
-from ..kinds import Kind
+from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
 from . import rounds
 from .instant_runoff import Round
@@ -159,8 +159,8 @@ def _totals(
 
 def rounds_are_behind(tally: Tally) -> bool:
     """Tell whether there are votes that the rounds have not counted yet."""
-    ranked = tally["question"]["kind"] == Kind.RANKED
-    return ranked and tally["rounds_version"] != tally["version"]
+    has_rounds = KINDS[tally["question"]["kind"]].has_rounds
+    return has_rounds and tally["rounds_version"] != tally["version"]
 
 
 def _percent(votes: int, ballots: int) -> float:
@@ -188,7 +188,7 @@ def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
     counts = {
         pk: rounds.latest(pk, _revisions(rows[pk]))
         for pk in rows
-        if rows[pk][0].kind == Kind.RANKED
+        if KINDS[rows[pk][0].kind].has_rounds
     }
     return {pk: _tally(rows[pk], rows[pk][0].state(), counts.get(pk)) for pk in rows}
 
@@ -214,7 +214,7 @@ def tally_of(question: Question, exact: bool = False) -> Tally:
     rows = [_TallyRow(*rules, *choice) for choice in choices]
     # As of a question without choices in tallies_of().
     rows = rows or [_TallyRow(*rules, None, None, None, None, None)]
-    if question.kind != Kind.RANKED:
+    if not question.rules.has_rounds:
         return _tally(rows, question.state(), None)
     count = (
         rounds.exact(question.pk)

@@ -6,18 +6,13 @@ from django.core.exceptions import BadRequest
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
-from ..kinds import MOST_RANKS, InvalidBallot, Kind
+from ..kinds import InvalidBallot
 from ..models import Question
-from ..voting.cast import QuestionChanged, valid_choices
-
-UNKNOWN = (
-    "You didn't select a choice. "
-    "What was sent is not a choice of this poll: select one of the choices below."
-)
+from ..voting.cast import QuestionChanged
 
 
 class BallotForm(forms.Form):
-    """What a voter sends: `choice`, ids of choices; on a ranked question `rank1`, `rank2` and so on, an id each.
+    """What a voter sends: ids of choices, under the names that the kind of question reads.
 
     Valid, it has them in `cleaned_data["choices"]`, in the order of the marks.
     """
@@ -30,40 +25,23 @@ class BallotForm(forms.Form):
     ) -> None:
         super().__init__(data)
         self.question = question
+        self.rules = question.rules
         self.choices = question.choice_texts
         self.most = question.max_marks(len(self.choices))
-        self.is_ranked = question.kind == Kind.RANKED
+        self.ids = {str(pk): pk for pk in self.choices}
         # What the page shows as chosen: what was sent, however wrong, or else what is given here.
-        self.chosen = list(chosen) if data is None else self._known(self._sent(data))
-
-    def _sent(self, data: QueryDict) -> list[str]:
-        if not self.is_ranked:
-            return data.getlist("choice")
-        # More ranks than the page has: a choice may have gone since it was loaded, and its rank is not to go unread.
-        return [data.get(f"rank{n}", "") for n in range(1, MOST_RANKS + 1)]
-
-    def _known(self, sent: list[str]) -> list[int | None]:
-        """Return the ids, with None for a rank that is empty and for what is no choice of the question."""
-        ids = {str(pk): pk for pk in self.choices}
-        return [ids.get(text) for text in sent]
+        self.chosen: list[int | None] = list(chosen)
+        if data is not None:
+            self.chosen = [self.ids.get(text) for text in self.rules.sent(data)]
 
     def clean(self) -> dict[str, object]:
         # The page has it; a program that votes need not, while nothing else can have been read.
         only = "" if self.question.rewordings else self.question.wording_digest
         if self.data.get("wording", only) != self.question.wording_digest:
             raise forms.ValidationError(str(QuestionChanged()))
-        sent = self._sent(self.data)
-        while self.is_ranked and sent and not sent[-1]:
-            sent.pop()
-        if "" in sent:
-            raise forms.ValidationError(
-                f"Rank {sent.index('') + 1} is empty. Fill the ranks from the first one on, without gaps."
-            )
-        choices = self._known(sent)
-        if None in choices:
-            raise forms.ValidationError(UNKNOWN)
         try:
-            return {"choices": valid_choices(self.question, choices)}
+            choices = self.rules.read(self.data, self.ids)
+            return {"choices": self.question.valid_choices(choices)}
         except InvalidBallot as error:
             raise forms.ValidationError(str(error)) from None
 
@@ -75,18 +53,8 @@ class BallotForm(forms.Form):
 
     @property
     def rule(self) -> str:
-        """Say how many choices a ballot takes; empty where it is plain to see."""
-        least = min(self.question.min_choices, self.most)
-        verb = "Rank" if self.is_ranked else "Select"
-        if self.most == 1:
-            return ""
-        if least == self.most:
-            return f"{verb} {least} choices."
-        if least == 1:
-            everything = self.most == len(self.choices)
-            many = "as many as you like" if everything else f"up to {self.most}"
-            return f"{verb} {many}, but at least one."
-        return f"{verb} {least} to {self.most} choices."
+        least, most = self.question.min_choices, self.question.max_choices
+        return self.rules.rule(least, most, len(self.choices))
 
     @property
     def error_message(self) -> str:
