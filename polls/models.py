@@ -398,6 +398,22 @@ class Question(models.Model):
         field = cls._meta.get_field(name).verbose_name.capitalize()
         return f"“{field}” cannot change any more. {cls.FROZEN[name]}: duplicate the question instead."
 
+    @cached_property
+    def frozen_fields(self) -> dict[str, str]:
+        """What cannot change any more, by field, with the reason. Asked once for an object: a page does so many times."""
+        if not self.has_been_voted_on:
+            return {}
+        frozen = {name: f"{reason}." for name, reason in self.FROZEN.items()}
+        if self.state() == "closed":
+            frozen["closes_at"] = (
+                "The poll has closed and its count is public: duplicate the question instead."
+            )
+        if not self.may_change:
+            frozen["may_change"] = (
+                "That votes are final cannot be taken back, now that people have voted."
+            )
+        return frozen
+
     def _keep_promises(self) -> None:
         """Raise ValidationError if a change would break what those who have voted were told.
 

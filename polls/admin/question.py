@@ -1,34 +1,31 @@
-import hashlib
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import display_for_field
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
 
-from ..audience import SEES_ALL
-from ..kinds import MOST_RANKS, Kind
+from ..kinds import Kind
 from ..models import (
     Ballot,
     Choice,
     Invitation,
     Question,
     QuestionQuerySet,
-    Results,
 )
 from ..serving.decorators import allow
+from .choices import ChoiceInline, FrozenChoiceInline
 from .invitations import codes
+from .question_form import QuestionForm
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
@@ -51,230 +48,10 @@ class StateFilter(admin.SimpleListFilter):
         return None
 
 
-class QuestionForm(forms.ModelForm):
-    # What voters were told, and the form only shows: names, by QuestionAdmin.get_form().
-    frozen: Collection[str] = ()
-
-    class Meta:
-        # They begin with what the model says, and add what this form does.
-        help_texts = {
-            "min_choices": "A ballot with fewer choices is refused. Empty is 1.",
-            "max_choices": "A ballot with more choices is refused. Leave it empty for as many as there are; "
-            f"a ranking has room for {MOST_RANKS}.",
-        }
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        if "pub_date" in self.fields:
-            # Who posts a date cannot also say what it was before.
-            self.fields["pub_date"].show_hidden_initial = False
-        if "min_choices" in self.fields:
-            self.fields["min_choices"].required = False
-        for name in self.frozen:
-            if name in self.fields and not self._was_sent(name):
-                del self.fields[name]
-        if self.frozen and "results" in self.fields:
-            # The others are refused by the model, with a sentence.
-            stricter = Results.values[Results.values.index(self.instance.results) :]
-            field = self.fields["results"]
-            field.widget.choices = [c for c in field.choices if c[0] in stricter]
-
-    def _was_sent(self, name: str) -> bool:
-        """Tell whether a frozen field was posted: by a page from before the first ballot, or forged."""
-        widget = self.fields[name].widget
-        if isinstance(widget, forms.CheckboxInput):
-            # One that is off sends nothing: the others tell whether the page had it.
-            return name in self.data or {"question_text", "kind"} <= self.data.keys()
-        return not widget.value_omitted_from_data(self.data, self.files, name)
-
-    def clean(self) -> None:
-        super().clean()
-        # Widgets have no microseconds: a date that stays must stay to the last of them.
-        for name in {"pub_date", "closes_at"}.difference(self.changed_data):
-            if name in self.cleaned_data:
-                self.cleaned_data[name] = getattr(self.instance, name)
-        loaded = self.data.get("loaded")
-        has_other_choices = bool(loaded) and self._has_other_choices()
-        if has_other_choices or loaded and loaded != self.instance.version:
-            told = self._what_is_stored(has_other_choices)
-            self.add_error(None, ValidationError(list(told)))
-        for name in set(self.frozen).intersection(self.errors):
-            # It is not even sound, and has no place on the page to say so.
-            del self.errors[name]
-            self.add_error(None, FIXED.get(name) or Question.why_frozen(name))
-        if "min_choices" in self.fields:
-            self._clean_numbers(self.cleaned_data.get("kind", self.instance.kind))
-
-    def _has_other_choices(self) -> bool:
-        """Tell whether choices were added or removed since the page was loaded: its rows are of those from before."""
-        if _is_promised(self.instance):
-            return False
-        stored = {str(choice.pk) for choice in self.instance.choice_set.all()}
-        return set(self._sent("id")) != stored
-
-    def _sent(self, name: str) -> list[str]:
-        """Return what was sent of the choices under this name, where it is not empty."""
-        key = re.compile(rf"choice_set-\d+-{name}")
-        return [value for k, value in self.data.items() if value and key.fullmatch(k)]
-
-    def _what_is_stored(self, has_other_choices: bool) -> Iterator[str]:
-        """Say what another organiser has stored meanwhile, where it is not what was typed."""
-        told = (
-            "Another organiser has changed this poll since you loaded it, so nothing was saved. "
-            "Below is what you typed"
-        )
-        if has_other_choices:
-            yield format_html(
-                "{}, to copy it: choices were added or removed, so this page cannot be saved. To change the poll, "
-                '<a href="{}" target="_blank">open it anew</a>.',
-                told,
-                reverse("admin:polls_question_change", args=[self.instance.pk]),
-            )
-            # The page has rows for the choices that there are.
-            yield f"You typed as choices: {', '.join(self._sent('choice_text'))}"
-        else:
-            yield f"{told}: save again to have it so, or load the page anew to begin with what is stored now."
-        for name in self.changed_data:
-            field, value = Question._meta.get_field(name), self.initial[name]
-            # Django shows a picture.
-            shown = "yes" if value is True else "no" if value is False else ""
-            shown = shown or display_for_field(value, field, "empty")
-            yield f"Stored now as “{field.verbose_name.capitalize()}”: {shown}"
-        choices = self.instance.choice_set.order_by("pk")
-        yield f"Stored now as choices: {', '.join(map(str, choices))}"
-
-    def _clean_numbers(self, kind: str) -> None:
-        least, most = "min_choices", "max_choices"
-        if kind == Kind.ONE:
-            for name in (least, most):
-                # They are hidden.
-                self.errors.pop(name, None)
-            self.cleaned_data |= {least: 1, most: None}
-        elif least not in self.errors:
-            self.cleaned_data[least] = self.cleaned_data[least] or 1
-        if kind == Kind.RANKED:
-            for name in (least, most):
-                if (self.cleaned_data.get(name) or 0) > MOST_RANKS:
-                    self.add_error(name, f"A ranking has room for {MOST_RANKS}.")
-
-    def _post_clean(self) -> None:
-        super()._post_clean()
-        if self.errors:
-            # The page that says what is wrong shows what voters were told, not what was posted.
-            for name in self.frozen:
-                setattr(self.instance, name, self.initial[name])
-
-
-def _version(question: Question) -> str:
-    """Return a digest of all that the page of a question shows and saves. The form carries it, as voters' do the wording."""
-    values = [getattr(question, f.name) for f in question._meta.fields if f.editable]
-    choices = question.choice_set.order_by("pk").values_list("pk", "choice_text")
-    return hashlib.sha256(repr([values, *choices]).encode()).hexdigest()[:16]
-
-
-class ChoiceForm(forms.ModelForm):
-    def hand_clean_DELETE(self) -> None:
-        """Leave it to ChoiceFormSet.clean(): a choice with ballots is not deleted."""
-
-
-class ChoiceFormSet(forms.BaseInlineFormSet):
-    default_error_messages = forms.BaseInlineFormSet.default_error_messages | {
-        "too_few_forms": "A question needs at least %(num)d choices."
-    }
-
-    def clean(self) -> None:
-        if _is_promised(self.instance):
-            if self._sends_a_change():
-                raise ValidationError(
-                    "The choices cannot change any more. They are what people have voted on: "
-                    "duplicate the question instead."
-                )
-            return
-        if any("id" in errors for errors in self.errors):
-            # The field is hidden, and a row without a choice is not even shown.
-            raise ValidationError(
-                "A choice is not there any more. Open the question anew."
-            )
-        kept = [form for form in self.forms if not self._should_delete_form(form)]
-        texts = [form.cleaned_data.get("choice_text") for form in kept]
-        texts = [text for text in texts if text]
-        if len(set(texts)) < len(texts):
-            raise ValidationError("Two choices are the same. Change or remove one.")
-        if self.instance.kind != Kind.ONE and self.instance.min_choices > len(texts):
-            raise ValidationError(
-                f"A ballot needs at least {self.instance.min_choices} choices, and there are {len(texts)}. "
-                "Add choices, or lower “At least”."
-            )
-
-    def _sends_a_change(self) -> bool:
-        """Tell whether the page sent anything about the choices but what they are.
-
-        The forms of choices that cannot change read nothing: a page from before
-        the first ballot, or a forged one, shows in the data alone.
-        """
-        texts = {
-            str(pk): text for pk, text in self.queryset.values_list("pk", "choice_text")
-        }
-        for key, value in self.data.items():
-            if not key.startswith(f"{self.prefix}-"):
-                continue
-            form, _, name = key.rpartition("-")
-            if name == "DELETE":
-                return True
-            now = texts.get(self.data.get(f"{form}-id"), "")
-            if name == "choice_text" and value.strip() != now.strip():
-                return True
-        return False
-
-
-class ChoiceInline(admin.TabularInline):
-    model = Choice
-    formset = ChoiceFormSet
-    min_num = 2
-    extra = 1
-    # The running total is the ballots' business, nobody's to write.
-    readonly_fields = ["votes"]
-
-    def get_formset(
-        self, request: HttpRequest, obj: Question | None = None, **kwargs: object
-    ) -> type[forms.BaseInlineFormSet]:
-        # What has ballots is not counted again: there may be one choice, from an older version.
-        kwargs["validate_min"] = not _is_promised(obj)
-        formset = super().get_formset(request, obj, **kwargs)
-        formset.form = type("ChoiceForm", (ChoiceForm, formset.form), {})
-        return formset
-
-    # The choices are part of the question: who saves the one saves the others, and no form shows what it does not save.
-
-    def has_view_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        return any(map(request.user.has_perm, SEES_ALL))
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        action = "change" if obj else "add"
-        may_save = request.user.has_perm(f"polls.{action}_question")
-        return may_save and not _is_promised(obj)
-
-    has_add_permission = has_delete_permission = has_change_permission
-
-
-# What cannot change once a ballot is cast, beside Question.FROZEN, and only sometimes.
-FIXED = {
-    "closes_at": "The poll has closed and its count is public: duplicate the question instead.",
-    "may_change": "That votes are final cannot be taken back, now that people have voted.",
-}
-PROMISED = (
+FROZEN = (
     "People have voted: what they were told stays. Votes can become final, results can be shown to fewer, and nothing "
     "else can change but an end that is still to come. For another wording or other choices, duplicate the question."
 )
-
-
-def _is_promised(question: Question | None) -> bool:
-    """Tell whether a ballot was cast on the question of a page, as QuestionAdmin.get_object() found it."""
-    return getattr(question, "promised", False)
 
 
 class QuestionList(ChangeList):
@@ -341,10 +118,10 @@ class QuestionAdmin(admin.ModelAdmin):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Question | None:
-        """Find the question, and whether it is promised and open; to be saved, with its choices locked.
+        """Find the question; to be saved, with its choices locked.
 
-        A first ballot under way is waited for, and a later one waits until the
-        page is saved: no wording changes under a ballot.
+        Race: a first ballot under way is waited for, and a later one waits
+        until the page is saved. No wording changes under a ballot.
         """
         question = super().get_object(request, object_id, from_field)
         # Only where something is saved there is a transaction.
@@ -352,38 +129,43 @@ class QuestionAdmin(admin.ModelAdmin):
             question.choice_set.lock()
             # As it is now: another organiser may have held the lock.
             question = super().get_object(request, object_id, from_field)
-        if question:
-            question.promised = question.has_been_voted_on
-            # As it is stored: a form that is refused leaves what was posted in it.
-            question.can_close = question.is_open
-            question.version = _version(question)
         return question
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Question | None = None
     ) -> list[str]:
-        return list(self._fixed(obj))
+        """Show as text what cannot change any more.
 
-    def _fixed(self, question: Question | None) -> dict[str, str]:
-        """Return the fields that can only be read, and why."""
-        if not _is_promised(question):
-            return {}
-        fixed = {name: f"{why}." for name, why in Question.FROZEN.items()}
-        if question.state() == "closed":
-            fixed["closes_at"] = FIXED["closes_at"]
-        if not question.may_change:
-            fixed["may_change"] = FIXED["may_change"]
-        return fixed
+        A page that is sent keeps to what it showed when it was loaded. What has
+        become frozen since then is read, and refused by Question.clean() with a
+        sentence; what was typed is still there.
+        """
+        if obj is None:
+            return []
+        if request.method == "POST":
+            return request.POST.get("frozen", "").split()
+        return list(obj.frozen_fields)
+
+    def get_inlines(
+        self, request: HttpRequest, obj: Question | None
+    ) -> list[type[ChoiceInline]]:
+        # The wording of choices goes with the question's.
+        if "question_text" in self.get_readonly_fields(request, obj):
+            return [FrozenChoiceInline]
+        return [ChoiceInline]
 
     def get_fieldsets(
         self, request: HttpRequest, obj: Question | None = None
     ) -> list[tuple[str | None, dict[str, object]]]:
         fieldsets = [(name, dict(options)) for name, options in self.fieldsets]
-        if _is_promised(obj):
-            fieldsets[0][1]["description"] = PROMISED
-        if obj and obj.kind == Kind.ONE:
-            if _is_promised(obj) or not self.has_change_permission(request, obj):
-                # Where the kind can be chosen, admin.css hides them.
+        if obj is None:
+            return fieldsets
+        if obj.frozen_fields:
+            fieldsets[0][1]["description"] = FROZEN
+        as_text = "kind" in self.get_readonly_fields(request, obj)
+        if as_text or not self.has_change_permission(request, obj):
+            if obj.kind == Kind.ONE:
+                # Where the kind can be chosen, admin.css hides its numbers.
                 fieldsets[2][1]["fields"] = ["kind"]
         return fieldsets
 
@@ -392,16 +174,11 @@ class QuestionAdmin(admin.ModelAdmin):
         request: HttpRequest,
         obj: Question | None = None,
         change: bool = False,
-        **kwargs: object,
-    ) -> type[forms.ModelForm]:
-        fixed = self._fixed(obj)
-        kwargs["help_texts"] = QuestionForm.Meta.help_texts | fixed
-        if fixed and self.has_change_permission(request, obj):
-            # Django would not look at what is posted for a read-only field, and this is to be refused.
-            kwargs["exclude"] = []
-        form = super().get_form(request, obj, change, **kwargs)
-        form.frozen = [name for name in fixed if name in form.base_fields]
-        return form
+        **kwargs: Any,
+    ) -> type[QuestionForm]:
+        why = obj.frozen_fields if obj else {}
+        kwargs["help_texts"] = QuestionForm.Meta.help_texts | why
+        return super().get_form(request, obj, change, **kwargs)
 
     def save_model(
         self, request: HttpRequest, obj: Question, form: forms.ModelForm, change: bool

@@ -1,6 +1,7 @@
 """What an organiser's browser posts to the admin."""
 
 from collections.abc import Iterable
+from html.parser import HTMLParser
 from typing import Any
 
 from django.http import HttpResponse
@@ -47,32 +48,52 @@ def form(
     return data | more
 
 
-def save_before(client: Client, question: Question, **more: object) -> HttpResponse:
-    """Save the page as it was loaded before the first ballot, with this changed."""
-    existing = list(question.choice_set.order_by("id"))
-    data = form(str(question), map(str, existing), existing)
-    data |= {
-        "pub_date_0": question.pub_date.strftime("%Y-%m-%d"),
-        "pub_date_1": question.pub_date.strftime("%H:%M:%S"),
-        "results": question.results,
-    }
-    return client.post(change_path(question), data | more)
+class _FormReader(HTMLParser):
+    """Collects what a browser would send of the page of a question as it was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self._inside = False
+        self._select = ""
+
+    def handle_starttag(
+        self, tag: str, attributes: list[tuple[str, str | None]]
+    ) -> None:
+        given = {name: value or "" for name, value in attributes}
+        name, kind = given.get("name", ""), given.get("type", "text")
+        if tag == "form":
+            self._inside = given.get("id") == "question_form"
+        elif not self._inside:
+            return
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and "selected" in given:
+            self.sent[self._select] = given["value"]
+        elif tag == "input" and kind == "checkbox" and "checked" in given:
+            self.sent[name] = given.get("value", "on")
+        elif tag == "input" and name and kind not in {"checkbox", "submit"}:
+            self.sent[name] = given.get("value", "")
 
 
-def save_after(client: Client, question: Question, **more: object) -> HttpResponse:
-    """Save the page as it is after the first ballot, with this changed or forged; None leaves a field out."""
-    data = {
-        "closes_at_0": "",
-        "closes_at_1": "",
-        "results": question.results,
-        "may_change": "on",
-        "choice_set-TOTAL_FORMS": 2,
-        "choice_set-INITIAL_FORMS": 2,
-    }
-    for n, choice in enumerate(question.choice_set.order_by("id")):
-        data[f"choice_set-{n}-id"] = choice.pk
-    data = {name: value for name, value in (data | more).items() if value is not None}
-    return client.post(change_path(question), data)
+def read_form(page: HttpResponse) -> dict[str, str]:
+    reader = _FormReader()
+    reader.feed(page.text)
+    return reader.sent
+
+
+def load(client: Client, question: Question) -> dict[str, str]:
+    """Return what the page of a question would send, as it is now."""
+    return read_form(client.get(change_path(question)))
+
+
+def save(
+    client: Client, question: Question, page: dict[str, str], **more: object
+) -> HttpResponse:
+    """Send a page with this changed or forged; None leaves a field out."""
+    changed = {name: value for name, value in more.items() if value is not None}
+    kept = {name: value for name, value in page.items() if name not in more}
+    return client.post(change_path(question), kept | changed)
 
 
 def act(
