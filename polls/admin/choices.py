@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.forms.formsets import DELETION_FIELD_NAME
 from django.http import HttpRequest
 
 from ..audience import SEES_ALL
@@ -36,9 +37,9 @@ class ChoiceFormSet(forms.BaseInlineFormSet):
             )
 
     def _compare_texts(self) -> None:
-        kept = [form for form in self.forms if not self._should_delete_form(form)]
-        texts = [form.cleaned_data.get("choice_text") for form in kept]
-        texts = [text for text in texts if text]
+        rows = [form.cleaned_data for form in self.forms]
+        kept = [row for row in rows if not row.get(DELETION_FIELD_NAME)]
+        texts = [row["choice_text"] for row in kept if row.get("choice_text")]
         if len(set(texts)) < len(texts):
             raise ValidationError("Two choices are the same. Change or remove one.")
         least = self.instance.min_choices
@@ -59,7 +60,7 @@ class ChoiceInline(admin.TabularInline):
 
     def get_formset(
         self, request: HttpRequest, obj: Question | None = None, **kwargs: Any
-    ) -> type[ChoiceFormSet]:
+    ) -> type[forms.BaseInlineFormSet]:
         # What has ballots is not counted again: from an older version there may be one choice alone.
         kwargs["validate_min"] = not (obj and obj.frozen_fields)
         return super().get_formset(request, obj, **kwargs)

@@ -1,9 +1,10 @@
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import InlineModelAdmin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import connection
@@ -27,6 +28,17 @@ from .choices import ChoiceInline, FrozenChoiceInline
 from .invitations import codes
 from .question_form import QuestionForm
 
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _FieldsetSpec
+    from django_stubs_ext import WithAnnotations
+
+    class _Counted(TypedDict):
+        ballots: int
+
+    CountedQuestion = WithAnnotations[Question, _Counted]
+
+NUMBERS = ("min_choices", "max_choices")
+
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
 
@@ -40,18 +52,16 @@ class StateFilter(admin.SimpleListFilter):
     ) -> list[tuple[str, str]]:
         return [("scheduled", "Scheduled"), ("open", "Open"), ("closed", "Closed")]
 
-    def queryset(
+    # The admin's query set is the model's own.
+    def queryset(  # type: ignore[override]
         self, request: HttpRequest, queryset: QuestionQuerySet
-    ) -> QuestionQuerySet | None:
-        if self.value() in {"scheduled", "open", "closed"}:
-            return getattr(queryset, self.value())()
-        return None
-
-
-FROZEN = (
-    "People have voted: what they were told stays. Votes can become final, results can be shown to fewer, and nothing "
-    "else can change but an end that is still to come. For another wording or other choices, duplicate the question."
-)
+    ) -> QuestionQuerySet:
+        in_state = {
+            "scheduled": queryset.scheduled,
+            "open": queryset.open,
+            "closed": queryset.closed,
+        }.get(self.value() or "")
+        return in_state() if in_state else queryset
 
 
 class QuestionList(ChangeList):
@@ -69,7 +79,7 @@ class QuestionAdmin(admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["question_text"]}),
         ("Dates", {"fields": ["pub_date", "closes_at"]}),
-        ("Kind of question", {"fields": ["kind", ("min_choices", "max_choices")]}),
+        ("Kind of question", {"fields": ["kind", NUMBERS]}),
         ("Who votes", {"fields": ["voters", "may_change", "receipts"]}),
         ("Who sees", {"fields": ["results"]}),
     ]
@@ -108,7 +118,7 @@ class QuestionAdmin(admin.ModelAdmin):
         return question.get_voters_display().partition(",")[0]
 
     @admin.display(description="Ballots")
-    def ballots(self, question: Question) -> int:
+    def ballots(self, question: "CountedQuestion") -> int:
         return question.ballots
 
     @admin.display(description="State")
@@ -148,7 +158,7 @@ class QuestionAdmin(admin.ModelAdmin):
 
     def get_inlines(
         self, request: HttpRequest, obj: Question | None
-    ) -> list[type[ChoiceInline]]:
+    ) -> list[type[InlineModelAdmin]]:
         # The wording of choices goes with the question's.
         if "question_text" in self.get_readonly_fields(request, obj):
             return [FrozenChoiceInline]
@@ -156,18 +166,18 @@ class QuestionAdmin(admin.ModelAdmin):
 
     def get_fieldsets(
         self, request: HttpRequest, obj: Question | None = None
-    ) -> list[tuple[str | None, dict[str, object]]]:
-        fieldsets = [(name, dict(options)) for name, options in self.fieldsets]
-        if obj is None:
-            return fieldsets
-        if obj.frozen_fields:
-            fieldsets[0][1]["description"] = FROZEN
-        as_text = "kind" in self.get_readonly_fields(request, obj)
-        if as_text or not self.has_change_permission(request, obj):
-            if obj.kind == Kind.ONE:
-                # Where the kind can be chosen, admin.css hides its numbers.
-                fieldsets[2][1]["fields"] = ["kind"]
-        return fieldsets
+    ) -> "_FieldsetSpec":
+        if obj is None or obj.kind != Kind.ONE or self._offers_kinds(request, obj):
+            # admin.css hides the numbers of what has none.
+            return self.fieldsets
+        return [
+            (name, {"fields": [f for f in options["fields"] if f != NUMBERS]})
+            for name, options in self.fieldsets
+        ]
+
+    def _offers_kinds(self, request: HttpRequest, question: Question) -> bool:
+        as_text = "kind" in self.get_readonly_fields(request, question)
+        return not as_text and self.has_change_permission(request, question)
 
     def get_form(
         self,
@@ -175,7 +185,7 @@ class QuestionAdmin(admin.ModelAdmin):
         obj: Question | None = None,
         change: bool = False,
         **kwargs: Any,
-    ) -> type[QuestionForm]:
+    ) -> type[forms.ModelForm]:
         why = obj.frozen_fields if obj else {}
         kwargs["help_texts"] = QuestionForm.Meta.help_texts | why
         return super().get_form(request, obj, change, **kwargs)

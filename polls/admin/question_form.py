@@ -92,12 +92,13 @@ class QuestionForm(forms.ModelForm):
 
     def _stored_now(self) -> Iterator[str]:
         """Say what another organiser has stored meanwhile, where it is not what was typed."""
-        for name in self.changed_data:
-            field, value = Question._meta.get_field(name), self.initial[name]
+        changed = [f for f in Question._meta.fields if f.name in self.changed_data]
+        for field in changed:
+            value = self.initial[field.name]
             # Django shows a picture.
             shown = "yes" if value is True else "no" if value is False else ""
             shown = shown or display_for_field(value, field, "empty")
-            yield f"Stored now as “{field.verbose_name.capitalize()}”: {shown}"
+            yield f"Stored now as “{str(field.verbose_name).capitalize()}”: {shown}"
         choices = self.stored.choice_set.order_by("pk")
         yield f"Stored now as choices: {', '.join(map(str, choices))}"
 
