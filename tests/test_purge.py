@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from polls import background, retention
+from polls import background, erasure, retention
 from polls.counting.ballots_csv import fix_fingerprint
 from polls.models import Ballot, Choice, Mark, Question, Voters
 from polls.retention import what_is_kept
@@ -137,7 +137,7 @@ def test_deleted_ballots_leave_totals_and_fingerprint(client, old, monkeypatch):
 
 def test_it_takes_up_a_deletion_that_was_broken_off(old, monkeypatch):
     monkeypatch.setattr(retention, "DELETED_AT_ONCE", 1)
-    monkeypatch.setattr(retention.time, "sleep", lambda seconds: 1 / 0)
+    monkeypatch.setattr("time.sleep", lambda seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         purge("--delete-ballots", "9", "--yes")
     assert Ballot.objects.count() == 2
@@ -279,7 +279,7 @@ def test_it_waits_for_who_still_sees_the_salt(old):
 @pytest.fixture
 def reader(old, monkeypatch):
     """Somebody who has begun to read, and for whom nobody waits long."""
-    monkeypatch.setattr(retention.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     on_sqlite = connection.vendor == "sqlite"
     with contextlib.closing(connection.copy()) as other, other.cursor() as cursor:
         cursor.execute(
@@ -298,9 +298,9 @@ def reader(old, monkeypatch):
 
 def test_it_notes_first_that_something_is_to_be_overwritten(db):
     """Whoever kills the run in the middle leaves that to the next one."""
-    with retention.for_good():
-        assert retention.is_due()
-    assert not retention.is_due()
+    with erasure.erasing():
+        assert erasure.is_overdue()
+    assert not erasure.is_overdue()
 
 
 @pytest.mark.parametrize("words", [[], ["--forget-voters", "9"]], ids=str)

@@ -1,19 +1,13 @@
-import datetime
 from argparse import ArgumentParser
 
 from django.conf import settings
-from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Exists, OuterRef, Q
-from django.utils import timezone
 
 from ... import retention
-from ...counting.ballots_csv import fix_fingerprint
-from ...counting.recount import wrong_ballots, wrong_totals
-from ...models import Ballot, Invitation, Question, QuestionQuerySet
-from ...retention import delete_ballots, forget_voters
+from ...erasure import NotOverwritten, erasing, is_overdue
+from ...models import Question
+from ...retention import Due
 
 WHY_NOTHING = (
     "neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
@@ -53,39 +47,28 @@ class Command(BaseCommand):
         yes: bool,
         **options: object,
     ) -> None:
-        days = forget_voters, delete_ballots, delete_polls
+        days = delete_polls, delete_ballots, forget_voters
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
         if yes:
             # Django leaves those that have ended in the table.
             call_command("clearsessions")
             self.stdout.write("Ended sessions were cleared.")
-        unfinished = yes and retention.is_due()
-        if days == (None, None, None) and not unfinished:
+        overdue = yes and is_overdue()
+        due = retention.due(*days)
+        if days == (None, None, None) and not overdue:
             self.stdout.write(f"There is nothing {'else ' * yes}to do: {WHY_NOTHING}")
-            return
-        groups = _due(*days)
-        if not any(groups) and not unfinished:
+        elif not any(due) and not overdue:
             self.stdout.write("No poll has been closed for so long.")
         elif yes:
-            self._purge_for_good(groups, unfinished)
+            self._purge_for_good(due, overdue)
         else:
-            self._say(*groups)
+            self._say(due)
 
-    def _purge_for_good(self, groups: list[list[Question]], unfinished: bool) -> None:
-        with retention.for_good():
-            refused = self._purge(*groups)
-        if unfinished:
-            self.stdout.write("What was deleted before is gone from the files too.")
-        if refused:
-            raise CommandError(
-                "Some questions were left as they are; the others are done."
-            )
-
-    def _say(self, *groups: list[Question]) -> None:
+    def _say(self, due: Due) -> None:
         """Say what would be done."""
         words = ("delete the poll", "delete the ballots", "forget the voters")
-        for questions, word in zip(groups, words):
+        for questions, word in zip(due, words):
             for question in questions:
                 ballots = question.ballot_set.count()
                 self.stdout.write(
@@ -97,37 +80,46 @@ class Command(BaseCommand):
         )
         self.stdout.write("Nothing has been done. Say --yes to do it.")
 
-    def _purge(
-        self, polls: list[Question], ballots: list[Question], voters: list[Question]
-    ) -> int:
+    def _purge_for_good(self, due: Due, overdue: bool) -> None:
+        try:
+            with erasing():
+                refused = self._purge(due)
+        except NotOverwritten as reason:
+            raise CommandError(
+                f"It is deleted, but the database's files could not be written anew ({reason}), and what was deleted "
+                "can still be found in them. Make room, or wait until nobody else uses the database, and say "
+                "purge --yes again."
+            ) from None
+        if overdue:
+            self.stdout.write("What was deleted before is gone from the files too.")
+        if refused:
+            raise CommandError(
+                "Some questions were left as they are; the others are done."
+            )
+
+    def _purge(self, due: Due) -> int:
         """Do it; return how many questions were refused."""
-        for question in polls + ballots + voters:
+        for question in [*due.delete_polls, *due.delete_ballots, *due.forget_voters]:
             # A clock that is set back opens none of them again meanwhile.
             question.stay_closed()
-        sound = [q for q in ballots + voters if self._is_sound(q)]
-        _forget_log_ins(polls + sound)
-        for question in polls:
-            self._done(question, f"poll and {delete_ballots(question)} ballots deleted")
+        ballots = [q for q in due.delete_ballots if self._adds_up(q)]
+        voters = [q for q in due.forget_voters if self._adds_up(q)]
+        retention.forget_log_ins(due.delete_polls + ballots + voters)
+        for question in due.delete_polls:
+            number = retention.delete_ballots(question)
+            self._done(question, f"poll and {number} ballots deleted")
             question.delete()
-        for question in sound:
-            if question in ballots:
-                number = delete_ballots(question)
-                self._done(question, f"{number} ballots deleted, totals kept")
-            else:
-                forget_voters(question)
-                self._done(question, "voters forgotten")
-        return len(ballots + voters) - len(sound)
+        for question in ballots:
+            number = retention.delete_ballots(question)
+            self._done(question, f"{number} ballots deleted, totals kept")
+        for question in voters:
+            retention.forget_voters(question)
+            self._done(question, "voters forgotten")
+        done = len(ballots + voters)
+        return len(due.delete_ballots + due.forget_voters) - done
 
-    def _done(self, question: Question, what: str) -> None:
-        self.stdout.write(f"Question {question.pk} “{question}”: {what}.")
-
-    def _is_sound(self, question: Question) -> bool:
-        """Tell whether the count adds up, and fix its fingerprint: afterwards nobody can look again."""
-        if question.ballots_deleted_at:
-            # Broken off the last time, after it was found sound.
-            return True
-        fix_fingerprint(question)
-        found = [*wrong_totals(question), *wrong_ballots(question)]
+    def _adds_up(self, question: Question) -> bool:
+        found = retention.last_recount(question)
         for sentence in found:
             self.stderr.write(sentence)
         if found:
@@ -136,46 +128,5 @@ class Command(BaseCommand):
             )
         return not found
 
-
-def _due(
-    forget_voters: int | None, delete_ballots: int | None, delete_polls: int | None
-) -> list[list[Question]]:
-    """Return whose poll is to be deleted, whose ballots, and whose voters are to be forgotten."""
-    # What goes with its poll, or with its ballots, need not be looked at before.
-    polls = _closed(delete_polls)
-    ballots = _with_ballots(_closed(delete_ballots)).exclude(pk__in=polls)
-    voters = _with_voters(_closed(forget_voters)).exclude(
-        Q(pk__in=polls) | Q(pk__in=ballots)
-    )
-    return [list(questions) for questions in (polls, ballots, voters)]
-
-
-def _closed(days: int | None) -> QuestionQuerySet:
-    """Return the questions that have been closed for so many days."""
-    if days is None:
-        return Question.objects.none()
-    now = timezone.now()
-    before = now - datetime.timedelta(days=days)
-    return Question.objects.closed(now).filter(closes_at__lte=before).order_by("pk")
-
-
-def _with_ballots(questions: QuestionQuerySet) -> QuestionQuerySet:
-    left = Ballot.objects.filter(question=OuterRef("pk"))
-    return questions.filter(Exists(left))
-
-
-def _with_voters(questions: QuestionQuerySet) -> QuestionQuerySet:
-    codes = Invitation.objects.filter(question=OuterRef("pk"))
-    # One without votes ties nobody to anything, and may be opened again.
-    return questions.voted_on().filter(~Q(voter_salt="") | Exists(codes))
-
-
-def _forget_log_ins(questions: list[Question]) -> None:
-    """Delete the sessions that began before the last of these questions closed: they tell who came when."""
-    if not questions:
-        return
-    closed = max(question.closes_at for question in questions if question.closes_at)
-    lasts = datetime.timedelta(seconds=settings.SESSION_COOKIE_AGE)
-    Session.objects.filter(expire_date__lte=closed + lasts).delete()
-    # All of them, in one statement: PostgreSQL keeps beside a row which transaction was the last to write it.
-    User.objects.update(last_login=None)
+    def _done(self, question: Question, what: str) -> None:
+        self.stdout.write(f"Question {question.pk} “{question}”: {what}.")
