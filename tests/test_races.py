@@ -14,6 +14,7 @@ from polls.voting.identity import make_codes, voter_key
 from tests.support.admin_forms import form
 from tests.support.ballots import assert_count_adds_up
 from tests.support.races import race
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +58,7 @@ def test_no_ballot_comes_after_the_close(question):
     late = []
 
     def close():
-        time.sleep(0.02)
+        wait_until(lambda: late)
         question.close()
 
     def keep_voting(n):
