@@ -8,7 +8,7 @@ from django.urls import reverse
 from polls.models import Choice, Question
 from polls.voting.cast import cast
 from polls.voting.identity import make_codes
-from tests.support.admin_forms import LIST, act, form
+from tests.support.admin_forms import LIST, act, change_path, form
 
 
 def test_it_adds_a_question_with_its_choices(admin_client):
@@ -246,3 +246,13 @@ def test_the_list_sums_the_ballots_of_its_own_page_only(
     sums = [query["sql"] for query in queries if "SUM(" in query["sql"]]
     assert len(sums) == 1
     assert f"IN ({asked[0].pk})" in sums[0] and "LIMIT" not in sums[0]
+
+
+@pytest.mark.parametrize("number", [2, 50])
+def test_the_page_of_a_question_takes_a_fixed_number_of_queries(
+    admin_client, ask, django_assert_num_queries, number
+):
+    question = ask("Many?", *map(str, range(number)))
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    with django_assert_num_queries(6):
+        admin_client.get(change_path(question))

@@ -127,6 +127,13 @@ def test_a_page_that_does_not_say_what_it_showed_is_refused(admin_client, voted)
     assert rows() == before
 
 
+def test_nothing_is_text_before_the_first_ballot(admin_client, question):
+    more = {"frozen": "kind min_choices results", "kind": "several", "min_choices": 2}
+    save_now(admin_client, question, **more)
+    question = Question.objects.get()
+    assert (question.kind, question.min_choices) == ("several", 2)
+
+
 def test_a_poll_that_has_closed_since_the_page_was_loaded_stays_closed(
     admin_client, ask
 ):

@@ -134,10 +134,10 @@ class QuestionAdmin(admin.ModelAdmin):
         until the page is saved. No wording changes under a ballot.
         """
         question = super().get_object(request, object_id, from_field)
-        # Only where something is saved there is a transaction.
+        # Rows are locked in a transaction, and there is one only where something is saved.
         if question and request.method == "POST" and connection.in_atomic_block:
             question.choice_set.lock()
-            # As it is now: another organiser may have held the lock.
+            # Read again: another organiser may have held the lock, and changed it.
             question = super().get_object(request, object_id, from_field)
         return question
 
@@ -146,15 +146,15 @@ class QuestionAdmin(admin.ModelAdmin):
     ) -> list[str]:
         """Show as text what cannot change any more.
 
-        A page that is sent keeps to what it showed when it was loaded. What has
-        become frozen since then is read, and refused by Question.clean() with a
-        sentence; what was typed is still there.
+        Stale read: a page that was loaded before sends it as a field. Then it
+        is read, and Question.clean() refuses what was changed with a sentence,
+        with all that was typed still in its place.
         """
-        if obj is None:
-            return []
+        frozen = list(obj.frozen_fields) if obj else []
         if request.method == "POST":
-            return request.POST.get("frozen", "").split()
-        return list(obj.frozen_fields)
+            shown_as_text = request.POST.get("frozen", "").split()
+            return [name for name in frozen if name in shown_as_text]
+        return frozen
 
     def get_inlines(
         self, request: HttpRequest, obj: Question | None
@@ -219,7 +219,7 @@ class QuestionAdmin(admin.ModelAdmin):
         return own + super().get_urls()
 
     def has_duplicate_permission(self, request: HttpRequest) -> bool:
-        """Tell whether to offer a copy: who could not edit it would have one that nobody wants."""
+        """Ask for both: a copy that its maker cannot edit would be left lying about."""
         return self.has_add_permission(request) and self.has_change_permission(request)
 
     def duplicate_one(self, request: HttpRequest, question_id: int) -> HttpResponse:

@@ -1,3 +1,5 @@
+"""The form of a question's page: its rules, and what it says when another organiser was faster."""
+
 import copy
 import hashlib
 import re
@@ -25,17 +27,17 @@ class QuestionForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A form that is refused leaves in its instance what was typed.
+        # A form that is refused has left in its instance what was typed.
         self.stored = copy.copy(self.instance)
-        # Optimistic lock: the page carries it, so that who saves undoes nothing unseen.
+        # Optimistic lock: the page carries it, so that nobody undoes unseen what another has saved.
         self.version = _version(self.stored) if self.stored.pk else ""
         if "pub_date" in self.fields:
-            # Who posts a date cannot also say what it was before.
+            # What it was before is in the database: the page does not get to say.
             self.fields["pub_date"].show_hidden_initial = False
         if "min_choices" in self.fields:
             self.fields["min_choices"].required = False
         if "results" in self.fields and self.stored.frozen_fields:
-            # What is looser is not offered, and refused by the model.
+            # What is looser is not offered; the model refuses it.
             order = Results.values
             widget = self.fields["results"].widget
             allowed = order[order.index(self.stored.results) :]
