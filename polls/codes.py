@@ -2,10 +2,9 @@
 
 import secrets
 
-# Crockford's base 32: no I, L, O and U, and whoever types one of them for 1 or 0 is understood.
+# Crockford's base 32: without I, L, O and U, which are taken for 1, 1, 0 and V.
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
+# PostgreSQL stores no NUL.
 _MISTYPED = str.maketrans("OIL", "011", "-\0")
 
 
