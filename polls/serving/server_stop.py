@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 # ASGI's own names: messages are dictionaries of mixed values.
 Message = Mapping[str, Any]
@@ -17,7 +17,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-@runtime_checkable
 class UvicornCycle(Protocol):
     """uvicorn's request and response, of which `receive` is a method."""
 
@@ -32,15 +31,10 @@ class GunicornWorker(Protocol):
 
 
 class GunicornProtocol(Protocol):
+    """A connection of gunicorn's own ASGI worker: `receive` is a method of what reads its body, and has it as `protocol`."""
+
     worker: GunicornWorker
     transport: asyncio.Transport
-
-
-@runtime_checkable
-class GunicornReceiver(Protocol):
-    """What reads a body in gunicorn's own ASGI worker, of which `receive` is a method."""
-
-    protocol: GunicornProtocol
 
 
 class Connection:
@@ -110,10 +104,10 @@ UNKNOWN = Connection()
 
 def connection_of(receive: Receive) -> Connection:
     """Return the connection that a request came by, as its server knows it."""
-    owner = getattr(receive, "__self__", None)
-    if isinstance(owner, UvicornCycle):
+    owner: Any = getattr(receive, "__self__", None)
+    if hasattr(owner, "keep_alive"):
         return UvicornConnection(owner)
-    if isinstance(owner, GunicornReceiver):
+    if hasattr(owner, "protocol"):
         return GunicornConnection(owner.protocol)
     return UNKNOWN
 
