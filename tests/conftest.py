@@ -102,7 +102,7 @@ def question(ask: Ask) -> Question:
 @pytest.fixture
 def red(ask: Ask, keeping: None, monkeypatch: pytest.MonkeyPatch) -> Choice:
     """A question that the worker has just read, as it is while people vote."""
-    monkeypatch.setattr(spectator_cache, "TTL", 60)
+    monkeypatch.setattr(spectator_cache, "cache", spectator_cache.Cache(ttl=60))
     question = ask("Which colour?", "Red", "Blue")
     assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
     return question.choice_set.get(choice_text="Red")

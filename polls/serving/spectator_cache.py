@@ -1,27 +1,21 @@
-"""What is kept in memory for a second: pages for visitors who come without a cookie, and polls to vote on.
+"""A cache in the worker's memory: for a second, of pages for visitors without a cookie, and of polls to vote on.
 
-A thousand spectators cost as much as one. Whoever has voted, or logged in, or
-opened a ballot page before carries a cookie and is answered from the database,
-so that what a person has just done that person sees at once, on any worker.
-A vote is held against the question once more when it is written.
+A thousand spectators cost as much as one. Whoever has voted, logged in, or opened a ballot page before has a cookie
+and is answered from the database: what a person has just done that person sees at once, on any worker. A vote is
+checked against the question once more when it is written.
 
-Each worker has a memory of its own, and the next request may reach another one.
-So an answer with a tally has the tally's version in its ETag, and a visitor who
-names a newer one (a browser that reloads, a program that polls, live.js) is
-answered from the database. Who names none, or opens another page of the poll
-for the first time, may be shown a tally up to a second old.
+Stale read: each worker has a cache of its own, and the next request may reach another worker. So who names a newer
+version of the tally than a page has (a browser that reloads, a program that polls, live.js) is answered from the
+database. Who names none may be shown a tally up to a second old.
 
-The middleware is the outermost one; under ASGI the handler looks here before it
-crosses into a thread.
+The middleware is the outermost one. Under ASGI the handler looks here before it takes a thread.
 """
 
 import functools
-import hashlib
-import re
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from django.conf import settings
@@ -32,69 +26,99 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import get_conditional_response
 
 from ..process_memory import keeps
+from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
 TTL = 1
-# When the memory is full, the oldest goes.
 MAX_ENTRIES = 512
-LARGEST = 64 * 1024
+# Bytes of a page.
+MAX_SIZE = 64 * 1024
 # No link of this site has a path or a query as long as that.
-LONGEST = 100
+MAX_LENGTH = 100
 
 T = TypeVar("T")
 View = Callable[..., HttpResponseBase]
 
-_memory: dict[object, tuple[float, object]] = {}
-_changing = threading.Lock()
+
+class Cache:
+    """Values of any kind, each for `ttl` seconds; when it is full, the oldest goes."""
+
+    def __init__(
+        self,
+        ttl: float = TTL,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self._ttl = ttl
+        self._max_entries = max_entries
+        self._entries: dict[object, tuple[float, Any]] = {}
+        self._changing = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: object) -> Any:
+        """Return None for what is not there any more."""
+        until, found = self._entries.get(key, (0, None))
+        return found if self.clock() < until else None
+
+    def put(self, key: object, value: object, since: float) -> None:
+        """Keep what was read from the database after `since`, by the cache's clock."""
+        if not keeps():
+            return
+        with self._changing:
+            # Put in anew, so that the first is always the oldest.
+            self._entries.pop(key, None)
+            if len(self._entries) >= self._max_entries:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = since + self._ttl, value
+
+    def clear(self) -> None:
+        with self._changing:
+            self._entries.clear()
 
 
-def _find(key: object) -> object:
-    until, found = _memory.get(key, (0, None))
-    return found if time.monotonic() < until else None
-
-
-def _keep(key: object, found: object, since: float) -> None:
-    if not keeps():
-        return
-    with _changing:
-        # What is kept again goes to the end: the first is always the oldest.
-        _memory.pop(key, None)
-        if len(_memory) >= MAX_ENTRIES:
-            del _memory[next(iter(_memory))]
-        _memory[key] = since + TTL, found
-
-
-def clear() -> None:
-    with _changing:
-        _memory.clear()
+# Of this worker.
+cache = Cache()
 
 
 def get_or_make(key: object, make: Callable[[], T]) -> T:
-    """Return what `make` returned, at most a second ago."""
-    found = _find(key)
+    found: T | None = cache.get(key)
     if found is None:
-        since = time.monotonic()
+        since = cache.clock()
         found = make()
-        _keep(key, found, since)
+        cache.put(key, found, since)
     return found
 
 
-class _Kept(NamedTuple):
+def clear() -> None:
+    cache.clear()
+
+
+Personalise = Callable[[HttpResponse], None]
+
+
+class PersonalResponse(HttpResponse):
+    """A page of which something is another for each visitor: a token, a cookie.
+
+    `personalise` puts it into a copy of the page, with headers and without cookies.
+    """
+
+    def __init__(self, content: str, personalise: Personalise) -> None:
+        super().__init__(content)
+        self.personalise = personalise
+
+
+class _Page(NamedTuple):
     content: bytes
     headers: dict[str, str]
-    renew: Callable[[HttpResponse], None] | None
-    # Of its tally, if it has one.
+    personalise: Personalise | None
     version: int | None
 
 
 class CachedView:
-    """A view whose answer the next visitor without a cookie may get too.
-
-    `reads` are the parameters that make it another page; whatever else stands
-    in a query makes no difference. A view that `names_host` is another page
-    under each name of the site. A view sets `renew` on its response to put in
-    what must be another for each visitor: a token, a cookie.
-    """
+    """A view whose answer the next visitor without a cookie may get too."""
 
     def __init__(self, view: View, reads: tuple[str, ...], names_host: bool) -> None:
         functools.update_wrapper(self, view)
@@ -111,25 +135,29 @@ class CachedView:
 def cache_for_spectators(
     *reads: str, names_host: bool = False
 ) -> Callable[[View], CachedView]:
-    """Make a view a CachedView. This decorator stands above all others, where the address is looked up."""
+    """Make a view a CachedView; this decorator stands above all others, for it is looked for at the address.
+
+    `reads` are the parameters of the query that make another page. A view that `names_host` makes another page under
+    each name of the site. What is another for each visitor is said by a PersonalResponse.
+    """
     return lambda view: CachedView(view, reads, names_host)
 
 
-class _Page(NamedTuple):
+class _Route(NamedTuple):
     view: CachedView
     arguments: tuple[tuple[str, object], ...]
 
 
 @functools.lru_cache(maxsize=1024)
-def _page(path: str) -> _Page | None:
-    """Return what is at this path, one for all its spellings (/polls/007/), or None if that is not for everyone."""
+def _route(path: str) -> _Route | None:
+    """Return the cached view at this path, one for all its spellings (/polls/007/); None if there is none."""
     try:
         found = resolve(path)
     except Resolver404:
         return None
     if not isinstance(found.func, CachedView):
         return None
-    return _Page(found.func, tuple(found.kwargs.items()))
+    return _Route(found.func, tuple(found.kwargs.items()))
 
 
 @functools.lru_cache(maxsize=256)
@@ -147,72 +175,55 @@ def _query(request: HttpRequest) -> dict[str, str]:
 def _key(request: HttpRequest) -> tuple[object, ...] | None:
     """Return what tells this answer from others; None for what is not answered from memory.
 
-    Nothing that a stranger makes up is part of it, or gets an answer that a
-    view would refuse.
+    Nothing that a stranger makes up is part of it, so that nobody can fill the cache; nor does anybody get an answer
+    that the view would refuse.
     """
     meta, path = request.META, request.path_info
     if request.method not in {"GET", "HEAD"} or meta.get("HTTP_COOKIE"):
         return None
-    page = _page(path) if len(path) < LONGEST else None
+    route = _route(path) if len(path) < MAX_LENGTH else None
     host = meta.get("HTTP_HOST") or meta["SERVER_NAME"]
-    if not page or not _is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
+    if not route or not _is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
         return None
-    if page.view.reads and len(meta.get("QUERY_STRING", "")) > LONGEST:
+    reads = route.view.reads
+    if reads and len(meta.get("QUERY_STRING", "")) > MAX_LENGTH:
         return None
-    query = _query(request) if page.view.reads else {}
-    read = tuple(query.get(name) for name in page.view.reads)
-    shown_host = host if page.view.names_host else ""
-    return page, request.scheme, meta.get("SCRIPT_NAME"), shown_host, read
+    query = _query(request) if reads else {}
+    read = tuple(query.get(name) for name in reads)
+    shown_host = host if route.view.names_host else ""
+    return route, request.scheme, meta.get("SCRIPT_NAME"), shown_host, read
 
 
-_VERSION = re.compile('"([0-9]{1,18})-')
-
-
-def etag(content: bytes, version: int) -> str:
-    """Return an ETag for an answer with a tally, in which its version can be read."""
-    return f'"{version}-{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def version_in(text: str) -> int:
-    """Read the version of a tally that a visitor names; 0 for what is none."""
-    usable = text.isascii() and text.isdecimal() and len(text) < 19
-    return int(text) if usable else 0
-
-
-def _versions(etags: str) -> list[int]:
-    """Return the versions that are named there, in one ETag or in a list of them."""
-    return [int(version) for version in _VERSION.findall(etags)]
-
-
-def _has_seen(request: HttpRequest) -> int:
-    """Return the version of the tally that the visitor has before them, as far as it is named."""
+def _newest_seen(request: HttpRequest) -> int:
     named = version_in(_query(request).get("version", ""))
-    return max([named, *_versions(request.META.get("HTTP_IF_NONE_MATCH", ""))])
+    return max(named, newest_in(request.META.get("HTTP_IF_NONE_MATCH", "")))
 
 
-def answer(request: HttpRequest) -> HttpResponseBase | None:
-    """Return the answer to this request, if it is known."""
+def answer(request: HttpRequest) -> HttpResponse | None:
+    """Return the answer to this request, if it is in memory."""
     return _answer(request, _key(request))
 
 
 def _answer(
     request: HttpRequest, key: tuple[object, ...] | None
-) -> HttpResponseBase | None:
-    found = _find(key) if key else None
-    if not found or found.version is not None and found.version < _has_seen(request):
+) -> HttpResponse | None:
+    page: _Page | None = cache.get(key) if key else None
+    if not page:
         return None
-    response = HttpResponse(found.content, headers=found.headers)
-    if found.renew:
-        found.renew(response)
+    if page.version is not None and page.version < _newest_seen(request):
+        return None
+    response = HttpResponse(page.content, headers=page.headers)
+    if page.personalise:
+        page.personalise(response)
     return _conditional(request, response)
 
 
-def _conditional(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Answer 304 to whoever has this content already."""
     known, meta = response.get("ETag"), request.META
     if not known or not ("HTTP_IF_NONE_MATCH" in meta or "HTTP_IF_MATCH" in meta):
         return response
-    return get_conditional_response(request, known, None, response)
+    return get_conditional_response(request, known, None, response) or response
 
 
 def remember(get_response: View) -> View:
@@ -223,25 +234,30 @@ def remember(get_response: View) -> View:
         known = _answer(request, key)
         if known:
             return known
-        since = time.monotonic()
+        since = cache.clock()
         response = get_response(request)
+        if not isinstance(response, HttpResponse):
+            # A stream.
+            return response
         if key and _is_whole(request, response):
-            _keep(key, _kept(response), since)
+            cache.put(key, _page(response), since)
         return _conditional(request, response)
 
     return middleware
 
 
-def _is_whole(request: HttpRequest, response: HttpResponseBase) -> bool:
+def _is_whole(request: HttpRequest, response: HttpResponse) -> bool:
     """Tell whether it is the view's page, and not too large."""
     return (
         request.resolver_match is not None
         and response.status_code == 200
-        and len(response.content) <= LARGEST
+        and len(response.content) <= MAX_SIZE
     )
 
 
-def _kept(response: HttpResponse) -> _Kept:
+def _page(response: HttpResponse) -> _Page:
+    personalise = (
+        response.personalise if isinstance(response, PersonalResponse) else None
+    )
     headers = dict(response.items())
-    version = next(iter(_versions(headers.get("ETag", ""))), None)
-    return _Kept(response.content, headers, getattr(response, "renew", None), version)
+    return _Page(response.content, headers, personalise, version_of(response))

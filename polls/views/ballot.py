@@ -5,6 +5,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
@@ -13,7 +14,7 @@ from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8
 from ..serving.errors import error_page
-from ..serving.spectator_cache import cache_for_spectators
+from ..serving.spectator_cache import PersonalResponse, cache_for_spectators
 from ..voting import cast as voting
 from ..voting.cast import NotInvited, Refused
 from ..voting.identity import (
@@ -70,16 +71,18 @@ def _ballot_page(
     if not question.is_open:
         return render(request, "polls/detail.html", context)
     context["csrf_token"] = token = get_token(request)
-    response = render(request, "polls/detail.html", context)
+    response = PersonalResponse(
+        render_to_string("polls/detail.html", context, request),
+        functools.partial(_personalise, question, token.encode()),
+    )
     # A browser is known before its first vote, so that a double click is one voter.
     if not voter and question.voters == Voters.ANYONE:
         remember_identity(response, question, new_identity())
-    response.renew = functools.partial(_renew, question, token.encode())
     return response
 
 
-def _renew(question: Question, token: bytes, response: HttpResponse) -> None:
-    """Make a ballot page out of memory the next visitor's own: a new token, and a new voter."""
+def _personalise(question: Question, token: bytes, response: HttpResponse) -> None:
+    """Give the next visitor of a cached ballot page a token and an identity of their own."""
     visitor = HttpRequest()
     response.content = response.content.replace(token, get_token(visitor).encode())
     _csrf.process_response(visitor, response)

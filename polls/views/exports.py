@@ -12,8 +12,8 @@ from ..counting.tally import Tally, _behind, _outcome, rounds_are_behind, tally_
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.spectator_cache import cache_for_spectators
+from ..serving.versions import tag
 from .lookups import visible_or_403
-from .results import _tagged
 from .results_svg import STYLE_HASH, draw
 
 
@@ -22,7 +22,7 @@ from .results_svg import STYLE_HASH, draw
 @cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
-    return _tagged(JsonResponse(tally), tally["version"])
+    return tag(JsonResponse(tally), tally["version"])
 
 
 @cache_for_spectators()
@@ -38,7 +38,7 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
         "style-src 'self'", f"style-src 'sha256-{STYLE_HASH}'"
     )
-    return _tagged(response, tally["version"])
+    return tag(response, tally["version"])
 
 
 @allow("GET", "HEAD")

@@ -9,10 +9,10 @@ from ..counting.instant_runoff import TIE_RULE
 from ..counting.tally import Tally, _behind, _outcome, _ties, tally_of
 from ..models import Audience, Question
 from ..qr import draw
-from ..serving import spectator_cache
 from ..serving.decorators import allow
 from ..serving.event_stream import EventStream
 from ..serving.spectator_cache import cache_for_spectators
+from ..serving.versions import tag, version_in
 from ..site_url import address
 from .lookups import (
     may_see,
@@ -42,7 +42,7 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
     # What must not be seen does not reach the template.
     context |= present(tally) if shown else {}
     response = render(request, "polls/results.html", context)
-    return _tagged(response, _shown_version(tally, shown))
+    return tag(response, _shown_version(tally, shown))
 
 
 def _shown_version(tally: Tally, shown: bool) -> int:
@@ -52,12 +52,6 @@ def _shown_version(tally: Tally, shown: bool) -> int:
     tell how often votes were changed.
     """
     return tally["version"] if shown else tally["ballots"]
-
-
-def _tagged(response: HttpResponse, version: int) -> HttpResponse:
-    """Name version and content, so that whoever comes again is shown nothing older: see memory.py."""
-    response["ETag"] = spectator_cache.etag(response.content, version)
-    return response
 
 
 def present(tally: Tally) -> dict[str, object]:
@@ -96,7 +90,7 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
     right = right_of_visitor(request, question)
     # A browser names the first on coming back, and live.js the second on its first visit.
     seen = request.headers.get("Last-Event-ID", ""), request.GET.get("version", "")
-    return EventStream(question.pk, right, max(map(spectator_cache.version_in, seen)))
+    return EventStream(question.pk, right, max(map(version_in, seen)))
 
 
 @cache_for_spectators(names_host=True)
@@ -117,4 +111,4 @@ def share(request: HttpRequest, question_id: int) -> HttpResponse:
     shown = question.results_visible_to(Audience.SPECTATOR)
     context |= present(tally) if shown else {}
     response = render(request, "polls/share.html", context)
-    return _tagged(response, _shown_version(tally, shown))
+    return tag(response, _shown_version(tally, shown))

@@ -1,4 +1,4 @@
-"""Pages from memory: for visitors without a cookie, and never older than a second."""
+"""Cached pages: for visitors without a cookie, and never older than a second."""
 
 import json
 from collections.abc import Callable
@@ -13,18 +13,24 @@ from polls import process_memory
 from polls.counting.tally import tally_of
 from polls.models import Ballot, Question
 from polls.serving import spectator_cache
+from polls.serving.spectator_cache import Cache
 from polls.voting.cast import cast
 
 pytestmark = pytest.mark.usefixtures("keeping")
 ANN = "a" * 32
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch) -> SimpleNamespace:
+@pytest.fixture
+def clock() -> SimpleNamespace:
     """It stands still: a slow machine forgets nothing in the middle of a test."""
-    clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(spectator_cache, "time", clock)
-    return clock
+    return SimpleNamespace(now=100.0)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, clock) -> Cache:
+    cache = Cache(max_entries=3, clock=lambda: clock.now)
+    monkeypatch.setattr(spectator_cache, "cache", cache)
+    return cache
 
 
 @pytest.fixture
@@ -42,19 +48,19 @@ def test_it_works(question, django_assert_num_queries):
         assert results(Client(), question) == first
 
 
-def test_a_server_keeps_and_a_test_does_not(question, monkeypatch):
+def test_a_server_keeps_and_a_test_does_not(question, cache, monkeypatch):
     monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", False)
-    assert results(Client(), question) and not spectator_cache._memory
+    assert results(Client(), question) and not len(cache)
     monkeypatch.delattr(mail, "outbox")
-    assert results(Client(), question) and spectator_cache._memory
+    assert results(Client(), question) and len(cache)
 
 
 def test_it_is_forgotten_after_a_second(question, red, clock):
     assert "0 ballots" in results(Client(), question)
     cast(question, ANN, [red])
-    clock.monotonic = lambda: 100.99
+    clock.now = 100.99
     assert "0 ballots" in results(Client(), question)
-    clock.monotonic = lambda: 101.0
+    clock.now = 101.0
     assert "1 ballot" in results(Client(), question)
 
 
@@ -102,7 +108,9 @@ def test_it_keeps_no_error_and_answers_no_post(client, ask):
     assert Client().post(f"/polls/{later.pk}/").status_code == 405
 
 
-def test_what_strangers_make_up_is_no_other_page(question, django_assert_num_queries):
+def test_what_strangers_make_up_is_no_other_page(
+    question, cache, django_assert_num_queries
+):
     """Nobody pushes pages out of memory with queries, ports, zeros and methods, nor has any made anew."""
     path = f"/polls/{question.pk}/results.json"
     assert Client().head(path).status_code == 200
@@ -115,7 +123,7 @@ def test_what_strangers_make_up_is_no_other_page(question, django_assert_num_que
         assert Client().get(f"{path}?{longest}").content == known
         assert Client().get(f"/polls/00{question.pk}/results.json").content == known
         assert Client().get(path, HTTP_HOST="LocalHost:999").content == known
-    assert len(spectator_cache._memory) == 1
+    assert len(cache) == 1
 
 
 def test_a_name_that_is_not_ours_gets_nothing_from_memory(question):
@@ -125,7 +133,9 @@ def test_a_name_that_is_not_ours_gets_nothing_from_memory(question):
     assert Client().get(path, HTTP_HOST="localhost,evil.example").status_code == 400
 
 
-def test_a_parameter_that_is_read_makes_another_page(ask, django_assert_num_queries):
+def test_a_parameter_that_is_read_makes_another_page(
+    ask, cache, django_assert_num_queries
+):
     for n in range(21):
         ask(f"Question {n}?", opens=n - 21)
     first, second = (Client().get(f"/polls/?page={n}").text for n in (1, 2))
@@ -134,7 +144,7 @@ def test_a_parameter_that_is_read_makes_another_page(ask, django_assert_num_quer
         assert Client().get("/polls/?x=1&page=2&y").text == second
         assert Client().get("/polls/?p%61ge=1&page=%32").text == second
         assert Client().get("/polls/?page=2&page=1").text == first
-    assert len(spectator_cache._memory) == 2
+    assert len(cache) == 2
 
 
 @pytest.mark.parametrize(
@@ -146,15 +156,14 @@ def test_what_the_index_refuses_it_refuses_out_of_memory_too(question, query, st
     assert Client().get(f"/polls/?{query}").status_code == status
 
 
-def test_when_it_is_full_the_oldest_goes(ask, monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(spectator_cache, "MAX_ENTRIES", 3)
+def test_when_it_is_full_the_oldest_goes(ask, cache, django_assert_num_queries):
     questions = [ask(f"Question {n}?", "Yes") for n in range(4)]
     for question in questions:
         results(Client(), question)
     with django_assert_num_queries(0):
         for question in questions[1:]:
             results(Client(), question)
-    assert len(spectator_cache._memory) == 3
+    assert len(cache) == 3
 
 
 WITH_A_TALLY = [
@@ -168,12 +177,13 @@ WITH_A_TALLY = [
 
 
 @pytest.fixture
-def workers(monkeypatch) -> Callable[[str], Client]:
-    """Ask one of several workers, each with a memory of its own, as a visitor without a cookie."""
-    memories: dict[str, dict] = {}
+def workers(monkeypatch, clock) -> Callable[[str], Client]:
+    """Ask one of several workers, each with a cache of its own, as a visitor without a cookie."""
+    caches: dict[str, Cache] = {}
 
     def on(name: str) -> Client:
-        monkeypatch.setattr(spectator_cache, "_memory", memories.setdefault(name, {}))
+        cache = caches.setdefault(name, Cache(clock=lambda: clock.now))
+        monkeypatch.setattr(spectator_cache, "cache", cache)
         return Client()
 
     return on
