@@ -1,8 +1,8 @@
-"""Work that no page waits for: one thread of the worker does it, one piece after the other.
+"""Work that no page waits for: one thread does it, a piece after the other.
 
-However many ask for a piece, it waits once. The thread and its connection are
-there only while there is work. A worker that stops does not wait for it: the
-database takes back what was not committed.
+A piece that many ask for waits once. The thread and its database connection
+last only while there is work. A process that stops does not wait for it: the
+database rolls back what was not committed.
 """
 
 import logging
@@ -18,9 +18,9 @@ from . import process_memory
 
 logger = logging.getLogger("polls.background")
 
-# Pieces that may wait; whoever asks for another one then asks again later.
-MOST_WAITING = 256
-# Seconds until anything is tried again after a failure.
+# Pieces that may wait. One more is not taken: whoever needs it will submit it again.
+MAX_WAITING = 256
+# Seconds to rest after a failure.
 PAUSE = 1
 
 Work = Callable[[], None]
@@ -31,27 +31,31 @@ _SET.set()
 
 class Background:
     def __init__(self, name: str, rest: Callable[[float], float]) -> None:
-        """`rest` says how long to rest after a piece of so many seconds."""
+        """`rest` returns for how many seconds to rest after a piece that took so many."""
         self._name = name
         self._rest = rest
         self._waiting: dict[Hashable, tuple[Work, threading.Event]] = {}
         self._lock = threading.Lock()
         self._runs = False
-        # When the work began that is not done yet, however often it has failed.
+        # Since when there is a piece that is not done, be it begun once or often.
         self._behind_since = math.inf
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._runs
+
     def is_stuck(self, seconds: float) -> bool:
-        """Tell whether it has been at work for so long, or failed at it, that nobody should wait for what it tries next."""
+        """Tell whether it has been at work for so long, or failing: then it is in vain to wait for another piece."""
         return time.monotonic() - self._behind_since > seconds
 
-    def ask(self, key: Hashable, work: Work) -> threading.Event:
-        """Have this done, once for all who ask before it begins; return what is set when it has been tried."""
+    def submit(self, key: Hashable, work: Work) -> threading.Event:
+        """Have this done, once for all who submit the key before it begins; return what is set when it was tried."""
         if not process_memory.keeps():
             # Another thread would not see what a test has in its transaction.
-            self._do(work)
+            self._try(work)
             return _SET
         with self._lock:
-            if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
+            if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
                 return _SET
             _, tried = self._waiting.setdefault(key, (work, threading.Event()))
             if not self._runs:
@@ -62,36 +66,36 @@ class Background:
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError as error:
-            # As many threads as the machine allows: it waits for whoever asks next.
+            # The machine allows no more threads: the next one to submit something tries again.
             logger.warning("%s: %s.", self._name, error)
             return False
         return True
 
     def _run(self) -> None:
-        while found := self._next():
-            work, tried = found
+        while piece := self._next():
+            work, tried = piece
             began = time.monotonic()
             self._behind_since = min(self._behind_since, began)
-            done = self._do(work)
+            done = self._try(work)
             if done:
                 self._behind_since = math.inf
             tried.set()
-            # Not for the rest, which may be long.
+            # Not kept while it rests, which may be long.
             connection.close()
-            # A failure took its time waiting, not working.
+            # A piece that failed took its time waiting, not working.
             time.sleep(self._rest(time.monotonic() - began) if done else PAUSE)
 
     def _next(self) -> tuple[Work, threading.Event] | None:
         with self._lock:
             for key in self._waiting:
-                # Out of the line before it begins: who asks from now on may know of something newer.
+                # Stale read: out of the queue before it begins, so that what is submitted meanwhile is done once more.
                 return self._waiting.pop(key)
             self._runs = False
             self._behind_since = math.inf
         return None
 
-    def _do(self, work: Work) -> bool:
-        """Return whether it went well; if not, whoever asks next has it tried again."""
+    def _try(self, work: Work) -> bool:
+        """Do it; return whether it went well. What failed is not tried again until somebody submits it again."""
         try:
             work()
         except DatabaseUnavailable as error:
@@ -103,5 +107,5 @@ class Background:
         return True
 
 
-# What is due once a poll has closed. Apart from the rounds, whose thread may rest for long.
+# What is due once a poll has closed. Not in the thread of the rounds, which may rest for long.
 after_close = Background("polls-after-close", rest=lambda seconds: 0.1)

@@ -324,7 +324,7 @@ class Question(models.Model):
         state = _state(*dates, now or timezone.now())
         if state == "closed" and not now and self.closed_at != self.closes_at:
             note = functools.partial(_note_closed, self.pk, self.closes_at)
-            after_close.ask((self.pk, "closed"), note)
+            after_close.submit((self.pk, "closed"), note)
         return state
 
     def stay_closed(self) -> None:

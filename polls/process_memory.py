@@ -2,7 +2,8 @@
 
 from django.core import mail
 
-# In Django's test environment nothing is kept, for there each test has a database of its own. A test may ask for it.
+# In Django's test environment each test has a database of its own, of which the next one must find nothing. A test of
+# what is kept sets this.
 KEPT_IN_TESTS = False
 
 

@@ -55,8 +55,8 @@ def test_it_works(old):
 @pytest.mark.parametrize("what", ["--forget-voters", "--delete-ballots"])
 def test_what_it_purges_has_closed_for_good(old, keeping, monkeypatch, what):
     """Also where no other thread has come to write that down when the command ends."""
-    monkeypatch.setattr(background.after_close, "_runs", True)
-    monkeypatch.setattr(background.after_close, "_waiting", {})
+    later = lambda key, work: threading.Event()
+    monkeypatch.setattr(background.after_close, "submit", later)
     purge(what, "9", "--yes")
     assert Question.objects.get().closed_at == old.closes_at
 

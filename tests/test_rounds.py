@@ -1,25 +1,18 @@
 """Rounds of many different rankings: counted beside the pages, which say what is not in them yet."""
 
 import csv
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import permutations
-from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError
 
-from polls import background
-from polls.background import Background
 from polls.counting import rounds
 from polls.counting.tally import tally_of
 from polls.models import Question
 from polls.voting.cast import cast
-from tests.support.servers import ROOT
 from tests.support.waiting import wait_until
 
 TEAS = ("Green", "Black", "White", "Herbal")
@@ -58,7 +51,7 @@ def gate(monkeypatch) -> Iterator[threading.Event]:
     monkeypatch.setattr(rounds, "exact", held_up)
     yield gate
     gate.set()
-    wait_until(lambda: not rounds._background._runs)
+    wait_until(lambda: rounds.big_counts.is_idle)
 
 
 def tally(client, question: Question) -> dict:
@@ -72,9 +65,9 @@ def vote(question: Question, voter: str) -> None:
 
 def counted(client, question: Question) -> Question:
     """Wait until all ballots are in the rounds."""
-    wait_until(lambda: not rounds._background._runs)
+    wait_until(lambda: rounds.big_counts.is_idle)
     tally(client, question)
-    wait_until(lambda: not rounds._background._runs)
+    wait_until(lambda: rounds.big_counts.is_idle)
     return question
 
 
@@ -177,74 +170,3 @@ def test_the_oldest_goes_when_many_are_kept(cups, monkeypatch):
     for n in (1, 2, 3):
         rounds._keep(-n, rounds.exact(cups.pk))
     assert list(rounds._kept) == [-2, -3]
-
-
-@pytest.fixture
-def clock(keeping, monkeypatch) -> SimpleNamespace:
-    """The clock of the background, which only work and sleep move."""
-
-    def sleep(seconds: float) -> None:
-        clock.now += seconds
-        clock.slept += seconds
-
-    clock = SimpleNamespace(now=0.0, slept=0.0, sleep=sleep)
-    clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(background, "time", clock)
-    return clock
-
-
-@pytest.mark.once
-def test_it_works_a_tenth_of_the_time(clock):
-    def work() -> None:
-        clock.now += 2
-
-    worker = Background("test", rounds._background._rest)
-    for n in range(4):
-        worker.ask(n, work)
-    wait_until(lambda: not worker._runs)
-    assert (clock.now, clock.slept) == (80, 72)
-
-
-@pytest.mark.once
-def test_what_failed_rests_no_longer_for_the_time_that_it_waited(clock):
-    def wait_in_vain() -> None:
-        clock.now += 12
-        raise OperationalError("The database is away.")
-
-    worker = Background("test", rounds._background._rest)
-    worker.ask(1, wait_in_vain)
-    wait_until(lambda: not worker._runs)
-    assert clock.slept == background.PAUSE
-
-
-@pytest.mark.once
-def test_what_failed_is_said_and_tried_again(keeping, caplog, monkeypatch):
-    monkeypatch.setattr(background, "PAUSE", 0)
-    worker, done = Background("polls-test", lambda seconds: 0), []
-
-    def fail() -> None:
-        raise ValueError("a fault")
-
-    worker.ask(1, fail)
-    wait_until(lambda: not worker._runs)
-    assert "polls-test failed." in caplog.text and "a fault" in caplog.text
-    worker.ask(1, lambda: done.append(1))
-    wait_until(lambda: done)
-
-
-@pytest.mark.server
-@pytest.mark.once
-def test_a_worker_that_stops_does_not_wait_for_it():
-    program = (
-        "import time, polls.background as b\n"
-        "b.Background('test', lambda seconds: 0).ask(1, lambda: print('begun', flush=True) or time.sleep(60))\n"
-        "time.sleep(0.5)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        timeout=20,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n", "")

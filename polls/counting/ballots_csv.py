@@ -123,7 +123,7 @@ def fingerprint(question: Question) -> str:
     fix = functools.partial(_fix, question.pk)
     # Somebody has waited in vain: the next page is not held up by the same.
     is_stuck = after_close.is_stuck(PATIENCE)
-    tried = after_close.ask((question.pk, "fingerprint"), fix)
+    tried = after_close.submit((question.pk, "fingerprint"), fix)
     if _is_small(question) and not is_stuck and tried.wait(PATIENCE):
         question.refresh_from_db(fields=["ballots_sha256"])
     return question.ballots_sha256
