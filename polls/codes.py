@@ -2,9 +2,9 @@
 
 import secrets
 
-# Crockford's base 32: without I, L, O and U, which are taken for 1, 1, 0 and V.
+# Crockford's base 32: without I, L and O, which people take for 1 and 0, and without U.
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-# PostgreSQL stores no NUL.
+# Dashes are for the eye, and PostgreSQL takes no NUL.
 _MISTYPED = str.maketrans("OIL", "011", "-\0")
 
 
