@@ -43,7 +43,7 @@ class Results(models.TextChoices):
     ORGANISERS = "organisers", "Organisers only"
 
 
-RESULTS_RULES = {
+RESULTS_RULES: dict[str, str] = {
     Results.ALWAYS: "Everyone sees the results at any time.",
     Results.VOTED: "Results are shown to those who have voted, and to everyone after the poll has closed.",
     Results.CLOSED: "Results are shown after the poll has closed.",
@@ -51,7 +51,7 @@ RESULTS_RULES = {
 }
 
 # Said to those who see results that a spectator does not.
-SEEN_BY = {
+SEEN_BY: dict[str, str] = {
     Results.VOTED: "Only organisers and those who have voted see these results now.",
     Results.CLOSED: "Only organisers see these results now.",
     Results.ORGANISERS: "Only organisers see these results.",
@@ -395,8 +395,8 @@ class Question(models.Model):
 
     @classmethod
     def why_frozen(cls, name: str) -> str:
-        field = cls._meta.get_field(name).verbose_name.capitalize()
-        return f"“{field}” cannot change any more. {cls.FROZEN[name]}: duplicate the question instead."
+        labels = {f.name: str(f.verbose_name) for f in cls._meta.concrete_fields}
+        return f"“{labels[name].capitalize()}” cannot change any more. {cls.FROZEN[name]}: duplicate the question instead."
 
     @cached_property
     def frozen_fields(self) -> dict[str, str]:
@@ -491,7 +491,7 @@ class Question(models.Model):
         return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
 
 
-def _note_closed(question: int, closes_at: datetime.datetime) -> None:
+def _note_closed(question: int, closes_at: datetime.datetime | None) -> None:
     with transaction.atomic():
         # A vote under way by an earlier clock is counted before.
         Choice.objects.filter(question=question).lock()
@@ -544,19 +544,24 @@ class Choice(models.Model):
 
     @classmethod
     def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any]
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        **more: Any,
     ) -> "Choice":
-        choice = super().from_db(db, field_names, values)
+        choice = super().from_db(db, field_names, values, **more)
         choice._loaded = choice._totals()
         return choice
 
     def refresh_from_db(
         self,
         using: str | None = None,
-        fields: Collection[str] | None = None,
-        **kwargs: Any,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet["Choice"] | None = None,
     ) -> None:
-        super().refresh_from_db(using, fields, **kwargs)
+        fields = None if fields is None else set(fields)
+        super().refresh_from_db(using, fields, from_queryset)
         read = self._totals()
         if fields is not None:
             read = {name: read[name] for name in self.TOTALS.intersection(fields)}
@@ -690,19 +695,20 @@ class Mark(models.Model):
         return f"{self.ballot}: {self.choice}"
 
 
+def is_used() -> models.Exists:
+    """Tell, in a query for invitations, whether a ballot was cast with one."""
+    ballots = Ballot.objects.filter(
+        question=models.OuterRef("question"), voter_key=models.OuterRef("voter_key")
+    )
+    return models.Exists(ballots)
+
+
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def last_number(self) -> int:
         return self.aggregate(last=models.Max("number"))["last"] or 0
 
-    def with_use(self) -> "InvitationQuerySet":
-        """Add `used`: whether a ballot was cast with it."""
-        ballots = Ballot.objects.filter(
-            question=models.OuterRef("question"), voter_key=models.OuterRef("voter_key")
-        )
-        return self.annotate(used=models.Exists(ballots))
-
     def unused(self) -> "InvitationQuerySet":
-        return self.with_use().filter(used=False, voided_at=None)
+        return self.filter(~is_used(), voided_at=None)
 
     def valid(self, voter_key: str) -> bool:
         return self.filter(voter_key=voter_key, voided_at=None).exists()

@@ -8,7 +8,7 @@ import datetime
 import secrets
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from django.conf import settings
@@ -239,7 +239,7 @@ def _rewrite_rankings(question: Question) -> None:
     _insert("polls_ranking (question_id, choices, ballots)", totals)
 
 
-def _insert(table: str, rows: list[tuple[object, ...]]) -> None:
+def _insert(table: str, rows: Sequence[tuple[int | str | None, ...]]) -> None:
     """Insert rows in this order, without a Django object for each: there may be millions."""
     if not rows:
         return

@@ -12,13 +12,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from ..codes import read_code, spell
-from ..models import Question, Voters
+from ..models import Question, Voters, is_used
 from ..qr import QrSeries
 from ..site_url import address, is_local
 from ..voting.identity import make_codes, voter_key
@@ -118,14 +118,14 @@ def _numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
     be voided alone.
     """
     if question.is_open:
-        codes = question.invitation_set.with_use().aggregate(
-            voted=Count("pk", filter=Q(used=True)),
-            others=Count("pk", filter=Q(used=False)),
+        codes = question.invitation_set.aggregate(
+            voted=Count("pk", filter=is_used()),
+            others=Count("pk", filter=~is_used()),
         )
         return [("Used", codes["voted"], ""), ("Unused or void", codes["others"], "")]
     states: dict[str, list[int]] = {"Unused": [], "Used": [], "Void": []}
-    rows = question.invitation_set.with_use().order_by("number")
-    for number, used, voided_at in rows.values_list("number", "used", "voided_at"):
+    rows = question.invitation_set.order_by("number")
+    for number, used, voided_at in rows.values_list("number", is_used(), "voided_at"):
         state = "Used" if used else "Void" if voided_at else "Unused"
         states[state].append(number)
     return [
