@@ -252,13 +252,6 @@ class Question(models.Model):
     def __str__(self) -> str:
         return self.question_text
 
-    def clean(self) -> None:
-        # A kind that there is not is refused by its field.
-        if self.kind in KINDS and not self.rules.has_limits:
-            self.min_choices, self.max_choices = 1, None
-        if self.pk:
-            self._keep_promises()
-
     def save(self, **kwargs: Any) -> None:
         """Save what organisers edit, and note whether it words anew what people may have read."""
         if self._state.adding:
@@ -282,6 +275,16 @@ class Question(models.Model):
                 fields = [*fields, "voter_salt"]
             super().save(**kwargs | {"update_fields": fields})
 
+    def get_absolute_url(self) -> str:
+        return reverse("polls:detail", args=[self.pk])
+
+    def clean(self) -> None:
+        # A kind that there is not is refused by its field.
+        if self.kind in KINDS and not self.rules.has_limits:
+            self.min_choices, self.max_choices = 1, None
+        if self.pk:
+            self._keep_promises()
+
     def _is_reworded(self, fields: Iterable[str]) -> bool:
         """Tell whether saving these fields changes what people may have read, or takes it from them to be changed."""
         before = Question.objects.published().filter(pk=self.pk).first()
@@ -301,9 +304,6 @@ class Question(models.Model):
         read = Question.objects.published().filter(pk=self.pk)
         read.update(rewordings=F("rewordings") + 1)
         self.refresh_from_db(fields=["rewordings"])
-
-    def get_absolute_url(self) -> str:
-        return reverse("polls:detail", args=[self.pk])
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False
@@ -542,6 +542,27 @@ class Choice(models.Model):
     def __str__(self) -> str:
         return self.choice_text
 
+    def save(self, **kwargs: Any) -> None:
+        """Save all but the totals: those that were loaded with it are old by now."""
+        named = set(kwargs.get("update_fields") or ())
+        # Of a new one nothing is counted yet, be it the copy of another.
+        counted = self.NOTHING if self._state.adding else self._loaded
+        if self.TOTALS & named or self._totals() != counted:
+            raise ValueError(
+                "The total of a choice is counted from its ballots. Save it without, and vote on it."
+            )
+        if self._state.adding:
+            super().save(**kwargs)
+            return
+        if kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = ["question", "choice_text"]
+        with transaction.atomic():
+            self.question.choice_set.lock()
+            before = Choice.objects.filter(pk=self.pk).first()
+            super().save(**kwargs)
+            if before and before.choice_text != self.choice_text:
+                self.question.note_rewording()
+
     @classmethod
     def from_db(
         cls,
@@ -569,27 +590,6 @@ class Choice(models.Model):
 
     def _totals(self) -> dict[str, object]:
         return {name: self.__dict__.get(name) for name in self.TOTALS}
-
-    def save(self, **kwargs: Any) -> None:
-        """Save all but the totals: those that were loaded with it are old by now."""
-        named = set(kwargs.get("update_fields") or ())
-        # Of a new one nothing is counted yet, be it the copy of another.
-        counted = self.NOTHING if self._state.adding else self._loaded
-        if self.TOTALS & named or self._totals() != counted:
-            raise ValueError(
-                "The total of a choice is counted from its ballots. Save it without, and vote on it."
-            )
-        if self._state.adding:
-            super().save(**kwargs)
-            return
-        if kwargs.get("update_fields") is None:
-            kwargs["update_fields"] = ["question", "choice_text"]
-        with transaction.atomic():
-            self.question.choice_set.lock()
-            before = Choice.objects.filter(pk=self.pk).first()
-            super().save(**kwargs)
-            if before and before.choice_text != self.choice_text:
-                self.question.note_rewording()
 
     def delete(
         self, using: str | None = None, keep_parents: bool = False

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from types import SimpleNamespace
 
 import pytest
