@@ -41,7 +41,9 @@ def _wrong_choices(question: Question) -> list[ChoiceCount]:
     return [ChoiceCount._make(row) for row in rows]
 
 
-def _totals_and_marks(question: Question) -> models.QuerySet[RankingTotal]:
+def _totals_and_marks(
+    question: Question,
+) -> models.QuerySet[RankingTotal, tuple[int, int, str]]:
     """Return rows: 0, ballots, ranking; then, ballot by ballot: its id, rank, choice."""
     columns = ["ballot_id", "number", "text"]
     totals = RankingTotal.objects.filter(question=question).annotate(

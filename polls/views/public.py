@@ -20,8 +20,8 @@ def index(request: HttpRequest) -> HttpResponse:
     page = _page_number(request)
     start = (page - 1) * PAGE_SIZE
     # One more than a page tells whether another follows, without counting them all.
-    questions = Question.objects.published().newest_first()
-    questions = list(questions[start : start + PAGE_SIZE + 1])
+    published = Question.objects.published().newest_first()
+    questions = list(published[start : start + PAGE_SIZE + 1])
     if page > 1 and not questions:
         raise Http404
     context = {
