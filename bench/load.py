@@ -159,7 +159,7 @@ def _expect(status: int, target: Target, path: str, **headers: str) -> str:
 def own_results(target: Target, seconds: int) -> Run:
     """Ask for it as one who has voted: with the cookies of that ballot, a receipt on the page and the own choice marked."""
     voter, question = Voter(target.site.base), target.questions[3]
-    voter.vote(voter.open_ballot(question)[0], question)
+    voter.open_and_vote(question)
     cookies = "; ".join(f"{name}={value}" for name, value in voter.cookies.items())
     return page(f"/polls/{question}/results/", Cookie=cookies)(target, seconds)
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from polls.models import Ballot, Mark, Question
+from tests.support.ballots import vote
 
 
 @pytest.fixture
@@ -18,26 +19,19 @@ def bob(db) -> User:
 
 
 @pytest.fixture
-def poll(question) -> Question:
-    Question.objects.update(voters="accounts")
-    question.refresh_from_db()
-    return question
+def poll(ask) -> Question:
+    return ask("Which colour?", "Red", "Blue", voters="accounts")
 
 
 @pytest.fixture
 def ranked(ask) -> Question:
-    question = ask("In which order?", "Red", "Blue", "Green")
-    Question.objects.filter(pk=question.pk).update(kind="ranked", voters="accounts")
-    question.refresh_from_db()
-    return question
+    return ask(
+        "In which order?", "Red", "Blue", "Green", kind="ranked", voters="accounts"
+    )
 
 
 def choice(poll, name="Red") -> int:
     return poll.choice_set.get(choice_text=name).pk
-
-
-def vote(client, poll, name="Red"):
-    return client.post(f"/polls/{poll.pk}/vote/", {"choice": choice(poll, name)})
 
 
 def log_in(client, user, to=""):
@@ -141,8 +135,8 @@ def test_who_logs_out_leaves_nothing_to_the_next(client, poll, ann):
     assert Ballot.objects.count() == 1
 
 
-def test_a_browsers_cookie_is_no_account(client, poll, question):
-    client.get(f"/polls/{question.pk}/")
+def test_a_browsers_cookie_is_no_account(client, poll):
+    client.get(f"/polls/{poll.pk}/")
     assert "voter" not in client.cookies
     client.cookies["voter"] = "x"
     vote(client, poll)

@@ -40,9 +40,7 @@ def test_a_vote_that_was_cut_off_is_not_counted(question):
 
 
 def test_a_ranking_that_was_cut_off_is_not_counted(ask):
-    lunch = ask("Lunch?", "Soup", "Rice", "Cake")
-    lunch.kind = Kind.RANKED
-    lunch.save()
+    lunch = ask("Lunch?", "Soup", "Rice", "Cake", kind=Kind.RANKED)
     soup, rice, _ = lunch.choice_set.values_list("pk", flat=True)
     body = f"rank1={soup}&rank2={rice}".encode()
     sent = body[: body.index(b"&")]

@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from polls.kinds import Kind
-from polls.models import Ballot, Choice, Question
+from polls.models import Ballot, Question
 from polls.voting.cast import (
     NotChangeable,
     NotInvited,
@@ -26,11 +26,8 @@ ANN = "a" * 32
 
 
 @pytest.fixture(params=Kind.values)
-def question(request, transactional_db):
-    question = Question.objects.create(question_text="Which?", kind=request.param)
-    for text in ("Red", "Blue", "Green"):
-        Choice.objects.create(question=question, choice_text=text)
-    return question
+def question(request, ask):
+    return ask("Which?", "Red", "Blue", "Green", kind=request.param)
 
 
 @pytest.fixture

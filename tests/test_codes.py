@@ -10,20 +10,15 @@ from polls.codes import spell
 from polls.models import Ballot, Invitation, Question
 from polls.serving import throttle
 from polls.voting.identity import make_codes
+from tests.support.ballots import vote
 
 UNKNOWN = "That is not a code of this poll. Check each character, and whether it was given for another poll."
 VOID = "This code was made void. Ask the organiser for another one."
 
 
-def by_code(question: Question) -> Question:
-    Question.objects.filter(pk=question.pk).update(voters="codes")
-    question.refresh_from_db()
-    return question
-
-
 @pytest.fixture
-def poll(question) -> Question:
-    return by_code(question)
+def poll(ask) -> Question:
+    return ask("Which colour?", "Red", "Blue", voters="codes")
 
 
 @pytest.fixture
@@ -34,11 +29,6 @@ def code(poll) -> str:
 def claim(poll, typed, client=None):
     client = client or Client()
     return client, client.post(f"/polls/{poll.pk}/code/", {"code": typed})
-
-
-def vote(client, poll, name="Red"):
-    choice = poll.choice_set.get(choice_text=name).pk
-    return client.post(f"/polls/{poll.pk}/vote/", {"choice": choice})
 
 
 def test_it_works(client, poll, code):
@@ -92,7 +82,7 @@ def test_it_rejects_a_wrong_code_with_one_sentence(poll, code, typed):
 
 
 def test_it_rejects_a_code_of_another_poll(poll, code, ask):
-    other = by_code(ask("Which number?", "One"))
+    other = ask("Which number?", "One", voters="codes")
     for path in (f"/polls/{other.pk}/code/{code}/",):
         assert Client().get(path).context["error_message"] == UNKNOWN
     browser, _ = claim(poll, code)

@@ -19,10 +19,8 @@ from tests.support.qr_reader import read_squares
 
 
 @pytest.fixture
-def invited(question):
-    Question.objects.update(voters="codes")
-    question.refresh_from_db()
-    return question
+def invited(ask):
+    return ask("Which colour?", "Red", "Blue", voters="codes")
 
 
 def path(question):

@@ -19,6 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from polls.models import Ballot, Choice, Question
+from tests.support.ballots import vote
 from tests.support.servers import ROOT
 
 pytestmark = [pytest.mark.sqlite, pytest.mark.django_db(transaction=True)]
@@ -48,13 +49,8 @@ def voter(client, question) -> Client:
     """Somebody who has voted."""
     client.raise_request_exception = False
     connection.ensure_connection()
-    assert vote(client, question, "Red") == 302
+    assert vote(client, question).status_code == 302
     return client
-
-
-def vote(client: Client, question: Question, text: str) -> int:
-    choice = question.choice_set.get(choice_text=text)
-    return client.post(f"/polls/{question.pk}/vote/", {"choice": choice.pk}).status_code
 
 
 def posts(question: Question) -> dict[str, tuple[str, dict[str, object]]]:
@@ -123,13 +119,13 @@ def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, que
     path, form = posts(question)["vote"]
     statuses = []
 
-    def vote() -> None:
+    def vote_elsewhere() -> None:
         other = Client(raise_request_exception=False)
         statuses.append(other.post(path, form).status_code)
         connection.close()
 
     with replaced():
-        thread = threading.Thread(target=vote)
+        thread = threading.Thread(target=vote_elsewhere)
         thread.start()
         thread.join()
     assert statuses == [503]

@@ -91,7 +91,7 @@ def test_a_vote_goes_through_nginx(site, proxy):
     https, http = proxy
     question = site.ask()
     voter = Voter(https, headers={"Host": NAME, "Origin": f"https://{NAME}"})
-    answer = voter.vote(voter.open_ballot(question)[0], question)
+    answer = voter.open_and_vote(question)
     assert (answer.status, site.counts(question)) == (302, (1, 1))
     page = voter.get(f"/polls/{question}/results/")
     assert "Your vote" in page.text
@@ -99,7 +99,7 @@ def test_a_vote_goes_through_nginx(site, proxy):
     redirect = Voter(http, headers={"Host": NAME}).get("/polls/")
     assert redirect.headers["Location"] == f"https://{NAME}/polls/"
     forged = Voter(https, headers={"Host": NAME, "Origin": "https://evil.example"})
-    assert forged.vote(forged.open_ballot(question)[0], question).status == 403
+    assert forged.open_and_vote(question).status == 403
 
 
 def test_who_guesses_shuts_out_nobody_else_behind_nginx(proxy):

@@ -103,7 +103,7 @@ def test_streams_leave_descriptors_to_pages_and_votes(start, command):
     assert all(stream.read(10).ended for stream in refused)
     voters = [Voter(site.base) for _ in range(10)]
     for voter in voters:
-        assert voter.vote(voter.open_ballot(question)[0], question).status == 302
+        assert voter.open_and_vote(question).status == 302
         assert voter.get("/healthz").status == 200
     served = [stream for stream in streams if stream.status == 200]
     for stream in served:

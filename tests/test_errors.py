@@ -102,10 +102,9 @@ ODD += [
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-def test_whatever_is_typed_gives_a_page(client, question, text):
+def test_whatever_is_typed_gives_a_page(client, ask, text):
     client.raise_request_exception = False
-    question.voters = Voters.CODES
-    question.save()
+    question = ask("Which colour?", "Red", "Blue", voters=Voters.CODES)
     own = f"/polls/{question.pk}"
     paths = [
         f"/polls/?page={text}",

@@ -55,7 +55,7 @@ def test_no_password_goes_into_a_log(start, server):
 def test_it_starts_with_a_sample_that_takes_a_vote(start):
     site = start("gunicorn polls.wsgi", fresh=True).ready()
     voter = Voter(site.base)
-    assert voter.vote(voter.open_ballot()[0]).status == 302
+    assert voter.open_and_vote().status == 302
     assert site.counts(1) == (1, 1)
 
 
@@ -123,7 +123,7 @@ def test_a_worker_that_is_replaced_while_the_database_is_away_stops_nothing(
         wait_until(lambda: Voter(site.base).get("/healthz").status == 503)
         assert site.process.poll() is None
     voter = Voter(site.ready().base)
-    assert voter.vote(voter.open_ballot(question)[0], question).status == 302
+    assert voter.open_and_vote(question).status == 302
     assert site.counts(question) == (1, 1)
 
 

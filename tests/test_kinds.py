@@ -15,18 +15,23 @@ UNKNOWN = (
 @pytest.fixture
 def several(ask) -> Question:
     """Red, Blue, Green, Grey: 2 or 3 of them."""
-    question = ask("Which question?", "Red", "Blue", "Green", "Grey")
-    Question.objects.update(kind="several", min_choices=2, max_choices=3)
-    question.refresh_from_db()
-    return question
+    return ask(
+        "Which question?",
+        "Red",
+        "Blue",
+        "Green",
+        "Grey",
+        kind="several",
+        min_choices=2,
+        max_choices=3,
+    )
 
 
 @pytest.fixture
 def ranked(ask) -> Question:
-    question = ask("In which order?", "Red", "Blue", "Green", "Grey")
-    Question.objects.update(kind="ranked", max_choices=3)
-    question.refresh_from_db()
-    return question
+    return ask(
+        "In which order?", "Red", "Blue", "Green", "Grey", kind="ranked", max_choices=3
+    )
 
 
 def ids(question: Question) -> list[int]:
@@ -175,8 +180,8 @@ def test_it_says_how_many_to_rank(client, ranked):
 
 
 @pytest.mark.parametrize("kind", ["one", "several"])
-def test_ranks_are_no_choices_where_nothing_is_ranked(client, question, kind):
-    Question.objects.update(kind=kind)
+def test_ranks_are_no_choices_where_nothing_is_ranked(client, ask, kind):
+    question = ask("Which colour?", "Red", "Blue", kind=kind)
     answer = send(client, question, rank1=ids(question)[0])
     assert refusal(answer) == "You didn't select a choice."
     assert nothing_is_written()
@@ -198,7 +203,6 @@ def test_two_choices_where_one_is_asked_for(client, question):
 def test_it_takes_the_same_queries_for_every_kind_of_page(
     client, ask, django_assert_num_queries, kind
 ):
-    question = ask("Many?", *map(str, range(20)))
-    Question.objects.update(kind=kind)
+    question = ask("Many?", *map(str, range(20)), kind=kind)
     with django_assert_num_queries(2):
         client.get(f"/polls/{question.pk}/")

@@ -32,7 +32,7 @@ def own_site(start):
 
 def vote(site, question, voter=None, choice=0):
     voter = voter or Voter(site.base)
-    assert voter.vote(voter.open_ballot(question)[choice], question).status == 302
+    assert voter.open_and_vote(question, choice).status == 302
     return voter
 
 

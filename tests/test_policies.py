@@ -134,8 +134,7 @@ def test_it_works(site, questions):
         "organiser": Voter(site.base).log_in("olga", "opens"),
     }
     for pk in questions.values():
-        red = viewers["voter"].open_ballot(pk)[0]
-        assert viewers["voter"].vote(red, pk).status == 302
+        assert viewers["voter"].open_and_vote(pk).status == 302
     receipts = dict(line.split() for line in site.shell(COUNT).splitlines())
     cells, wrong, printed = 0, [], [HEAD]
     for policy, state, viewer, *expected in ROWS:
@@ -157,7 +156,7 @@ def crowd(site, policy: str, *names: str) -> tuple[int, dict[str, Stream]]:
     """Ask a new question and open streams of these: stranger, voter, organiser."""
     question = site.ask()
     voter, olga = Voter(site.base), Voter(site.base)
-    assert voter.vote(voter.open_ballot(question)[0], question).status == 302
+    assert voter.open_and_vote(question).status == 302
     with site.database() as run:
         run("UPDATE polls_question SET results = %s WHERE id = %s", policy, question)
     if "organiser" in names:
@@ -360,9 +359,9 @@ def test_the_description_for_link_previews_has_no_numbers(client, hidden):
 
 
 def test_the_rounds_of_a_ranked_poll_are_hidden_with_the_rest(client, ask):
-    question = ask("Which colour?", "Red", "Blue", "Green")
-    Question.objects.update(kind="ranked", results="closed")
-    question = Question.objects.get()
+    question = ask(
+        "Which colour?", "Red", "Blue", "Green", kind="ranked", results="closed"
+    )
     red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
     for n, ranks in enumerate([[red, blue], [blue, green], [green, red]]):
         cast(question, f"{n:032}", ranks)

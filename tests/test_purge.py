@@ -165,9 +165,7 @@ def test_it_refuses_ballots_that_are_not_those_of_the_fingerprint(client, old):
 
 
 def test_nobody_can_be_tied_to_a_ballot_any_more(client, ask):
-    question = ask("Lunch?", "Soup")
-    question.voters = Voters.CODES
-    question.save()
+    question = ask("Lunch?", "Soup", voters=Voters.CODES)
     ((_, code),) = make_codes(question, 1)
     key = voter_key(question, f"code:{code}")
     cast(question, key, [question.choice_set.get().pk])
@@ -181,9 +179,7 @@ def test_nobody_can_be_tied_to_a_ballot_any_more(client, ask):
 
 
 def test_a_poll_without_votes_is_left_alone_and_can_be_opened_again(client, ask):
-    question = ask("Lunch?", "Soup")
-    question.voters = Voters.CODES
-    question.save()
+    question = ask("Lunch?", "Soup", voters=Voters.CODES)
     ((_, code),) = make_codes(question, 1)
     closed(question, days=10)
     assert "No poll has been closed for so long." in purge(

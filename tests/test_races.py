@@ -20,11 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def question(transactional_db):
-    question = Question.objects.create(question_text="Which colour?")
-    for text in ("Red", "Blue", "Green"):
-        Choice.objects.create(question=question, choice_text=text)
-    return question
+def question(ask):
+    return ask("Which colour?", "Red", "Blue", "Green")
 
 
 def test_one_voter_in_eight_tabs_has_one_ballot(question):
@@ -180,9 +177,8 @@ def test_an_organiser_waits_for_the_first_ballot(question, admin_client):
     assert question.choice_set.filter(choice_text="Red").exists()
 
 
-def test_codes_voided_while_people_vote_lose_no_vote(question):
-    Question.objects.update(voters="codes")
-    question.refresh_from_db()
+def test_codes_voided_while_people_vote_lose_no_vote(ask):
+    question = ask("Which colour?", "Red", "Blue", "Green", voters="codes")
     codes = make_codes(question, 60)
     voters = [voter_key(question, f"code:{code}") for _, code in codes]
     green = question.choice_set.last().pk

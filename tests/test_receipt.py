@@ -29,9 +29,7 @@ def test_it_works(client, question, receipt):
 
 
 def test_it_shows_a_ranking_in_its_order(client, ask):
-    question = ask("In which order?", "Red", "Blue", "Green")
-    Question.objects.update(kind="ranked")
-    question.refresh_from_db()
+    question = ask("In which order?", "Red", "Blue", "Green", kind="ranked")
     red, blue, green = question.choice_set.order_by("id").values_list("pk", flat=True)
     ballot = cast(question, "a" * 32, [green, red])
     page = client.get(f"/r/{ballot.receipt}/").text

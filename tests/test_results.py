@@ -60,9 +60,7 @@ def test_it_rejects_a_scheduled_question(client, ask):
 
 @pytest.fixture
 def drinks(ask):
-    question = ask("What?", "Tea", "Coffee", "Water", closes=1)
-    Question.objects.filter(pk=question.pk).update(kind="ranked")
-    return Question.objects.get(pk=question.pk)
+    return ask("What?", "Tea", "Coffee", "Water", closes=1, kind="ranked")
 
 
 def rank(question, *rankings):

@@ -70,10 +70,7 @@ def handler(settings):
 
 
 def asked(ask, policy: str, voters: str = "anyone") -> Question:
-    question = ask(f"{policy}?", "Red", "Blue")
-    question.results, question.voters = policy, voters
-    question.save()
-    return question
+    return ask(f"{policy}?", "Red", "Blue", results=policy, voters=voters)
 
 
 def organiser(name: str, group: bool = False) -> Client:

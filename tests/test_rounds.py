@@ -28,9 +28,7 @@ def client(client):
 @pytest.fixture
 def cups(ask, keeping, monkeypatch, transactional_db) -> Question:
     """A poll with more different rankings than are counted with a page."""
-    question = ask("Which tea?", *TEAS)
-    Question.objects.update(kind="ranked")
-    question.refresh_from_db()
+    question = ask("Which tea?", *TEAS, kind="ranked")
     for n, ranking in enumerate(list(permutations(question.choice_texts))[:6]):
         cast(question, f"{n:032}", ranking)
     monkeypatch.setattr(rounds, "FEW", 5)

@@ -7,7 +7,7 @@ import pytest
 
 from polls.counting.instant_runoff import TIE_RULE, instant_runoff
 from polls.counting.tally import tally_of
-from polls.models import Choice, Question
+from polls.models import Choice
 from polls.voting.cast import cast
 
 MEMPHIS, NASHVILLE, CHATTANOOGA, KNOXVILLE = range(4)
@@ -74,9 +74,9 @@ def test_burlington_2009_is_won_by_kiss():
 
 
 def test_the_page_and_every_file_show_these_rounds(client, ask):
-    question = ask("Capital?", "Memphis", "Nashville", "Chattanooga", "Knoxville")
-    Question.objects.update(kind="ranked")
-    question.refresh_from_db()
+    question = ask(
+        "Capital?", "Memphis", "Nashville", "Chattanooga", "Knoxville", kind="ranked"
+    )
     ids = list(question.choice_set.order_by("id").values_list("pk", flat=True))
     for n, (ranking, ballots) in enumerate(TENNESSEE.items()):
         for m in range(ballots):
@@ -237,9 +237,7 @@ def test_it_takes_the_time_of_the_marks_and_not_of_the_rounds():
 
 def test_a_deleted_choice_takes_nothing_along(ask):
     """A choice that nobody ranked can still be removed, and the rounds are the same."""
-    question = ask("Which colour?", "Red", "Blue", "Green")
-    Question.objects.update(kind="ranked")
-    question.refresh_from_db()
+    question = ask("Which colour?", "Red", "Blue", "Green", kind="ranked")
     red, blue, green = question.choice_set.order_by("id")
     cast(question, "a" * 32, [red.pk, blue.pk])
     Choice.objects.get(pk=green.pk).delete()
@@ -247,9 +245,7 @@ def test_a_deleted_choice_takes_nothing_along(ask):
 
 
 def test_it_is_counted_again_only_after_a_vote(ask, keeping, django_assert_num_queries):
-    question = ask("In which order?", "Tea", "Coffee")
-    Question.objects.update(kind="ranked")
-    question.refresh_from_db()
+    question = ask("In which order?", "Tea", "Coffee", kind="ranked")
     tea, coffee = question.choice_texts
     cast(question, "a" * 32, [tea, coffee])
     assert tally_of(question)["elected"] == tea

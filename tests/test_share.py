@@ -53,9 +53,7 @@ def test_the_picture_says_all_that_it_shows(client, question):
 
 @pytest.fixture
 def drinks(ask):
-    question = ask("What?", "Tea", "Coffee", "Water")
-    question.kind = "ranked"
-    question.save()
+    question = ask("What?", "Tea", "Coffee", "Water", kind="ranked")
     tea, coffee, water = [c.pk for c in question.choice_set.order_by("id")]
     rankings = [[tea], [tea], [coffee], [coffee], [water, coffee]]
     for n, ranking in enumerate(rankings):

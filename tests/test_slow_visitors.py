@@ -31,7 +31,7 @@ def held(site: Site, *beginnings: bytes) -> Iterator[None]:
 
 def seconds_for_a_vote(site: Site) -> float:
     question, voter, began = site.ask(), Voter(site.base), time.monotonic()
-    answer = voter.vote(voter.open_ballot(question)[0], question)
+    answer = voter.open_and_vote(question)
     assert (answer.status, site.counts(question)) == (302, (1, 1))
     return time.monotonic() - began
 

@@ -8,21 +8,16 @@ from django.test import Client
 from django.utils import timezone
 
 from polls.models import Ballot, Question
+from tests.support import visits
 from tests.support.admin_forms import LIST, form
-from tests.support.ballots import assert_count_adds_up
+from tests.support.ballots import assert_count_adds_up, vote
 from tests.support.races import race
-from tests.support.visits import send, vote
 
 CHANGED = "The poll has just changed. Read it again, then vote."
 
 
-def post(question, choice="Red", **more):
-    data = {"choice": question.choice_set.get(choice_text=choice).pk} | more
-    return Client().post(f"/polls/{question.pk}/vote/", data)
-
-
 def test_it_works(question):
-    assert post(question).status_code == 302
+    assert vote(Client(), question).status_code == 302
 
 
 def reword(question):
@@ -73,17 +68,17 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_worded_anew_takes_a_vote_that_says_which_words(question, change):
     change(question)
-    page = post(question)
+    page = vote(Client(), question)
     assert page.status_code == 200 and CHANGED in page.text
     assert not Ballot.objects.exists()
     (wording,) = re.findall(r'name="wording" value="(\w+)"', page.text)
-    assert post(question, wording=wording).status_code == 302
+    assert vote(Client(), question, wording=wording).status_code == 302
 
 
 @pytest.mark.parametrize("choices", [["Red", "Green"], ["Red", "Blue", "Green"]])
 def test_the_admin_notes_what_it_words_anew(admin_client, question, choices):
     use_the_admin(admin_client, question, *choices)
-    assert CHANGED in post(question).text
+    assert CHANGED in vote(Client(), question).text
 
 
 def test_a_save_that_changes_no_word_asks_for_none(admin_client, question):
@@ -91,7 +86,7 @@ def test_a_save_that_changes_no_word_asks_for_none(admin_client, question):
     question.results = "closed"
     question.save()
     question.choice_set.first().save()
-    assert post(question).status_code == 302
+    assert vote(Client(), question).status_code == 302
 
 
 def test_what_nobody_could_read_is_worded_as_often_as_one_likes(ask):
@@ -99,7 +94,7 @@ def test_what_nobody_could_read_is_worded_as_often_as_one_likes(ask):
     for change in (reword, change_choice, change_kind):
         change(question)
     Question.objects.update(pub_date=timezone.now())
-    assert post(question).status_code == 302
+    assert vote(Client(), question).status_code == 302
 
 
 @pytest.mark.parametrize("change", [reword, change_choice, delete_choice])
@@ -110,8 +105,8 @@ def test_a_worker_that_has_the_old_words_in_memory_counts_no_vote(
 ):
     words = f"&wording={red.question.wording_digest}" if says else ""
     change(Question.objects.get())
-    visit = vote(red, form=words)
-    assert send(handler, visit) == [200]
+    visit = visits.vote(red, form=words)
+    assert visits.send(handler, visit) == [200]
     page = b"".join(message.get("body", b"") for message in visit.sent).decode()
     assert CHANGED in page and not Ballot.objects.exists()
 
@@ -122,13 +117,13 @@ def test_first_votes_that_race_with_an_edit(ask, admin_client):
 
     def edit_and_vote(question, data):
         admin_client.post(f"{LIST}{question.pk}/change/", data)
-        post(question)
+        vote(Client(), question)
 
     for _ in range(25):
         question = ask("Which colour?", "Red", "Blue")
         existing = question.choice_set.order_by("id")
         data = form("Which shade?", ["Red", "Green"], existing)
-        race(lambda: post(question), lambda: edit_and_vote(question, data))
+        race(lambda: vote(Client(), question), lambda: edit_and_vote(question, data))
         if question.ballot_set.exists():
             assert_count_adds_up(question)
             assert str(Question.objects.get(pk=question.pk)) == "Which colour?"

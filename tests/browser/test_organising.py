@@ -86,7 +86,7 @@ def test_close_now_ends_the_vote(desk, site, text):
 def test_what_people_voted_on_is_text_and_can_be_copied(desk, site, text):
     write_question(desk, text)
     question, voter = find(site, text), Voter(site.base)
-    assert voter.vote(voter.open_ballot(question)[0], question).status == 302
+    assert voter.open_and_vote(question).status == 302
     desk.get_by_role("link", name=text).first.click()
     expect(
         desk.get_by_text("The wording is what people have voted on.")

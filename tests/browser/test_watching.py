@@ -32,7 +32,7 @@ HIDE = """hidden => {
 
 def vote(site, question, choice=0, voter=None):
     voter = voter or Voter(site.base)
-    assert voter.vote(voter.open_ballot(question)[choice], question).status == 302
+    assert voter.open_and_vote(question, choice).status == 302
     return voter
 
 

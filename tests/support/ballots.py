@@ -9,6 +9,14 @@ from polls.models import Question
 from polls.voting.cast import cast
 
 
+def vote(
+    client: Client, question: Question, text: str = "Red", **more: str
+) -> HttpResponse:
+    """Post the form of the ballot page with this choice."""
+    choice = question.choice_set.get(choice_text=text).pk
+    return client.post(f"/polls/{question.pk}/vote/", {"choice": choice} | more)
+
+
 def voted(question: Question, *ballots: str) -> Question:
     """Cast these ballots, each the numbers of choices on the ballot page, such as "21"."""
     choices = list(question.choice_set.order_by("id").values_list("pk", flat=True))

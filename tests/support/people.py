@@ -68,6 +68,10 @@ class Voter:
     def vote(self, choice: str, question: int = 1) -> Answer:
         return self.post(f"/polls/{question}/vote/", choice=choice)
 
+    def open_and_vote(self, question: int = 1, choice: int = 0) -> Answer:
+        """Vote for the choice that stands there on the ballot page, counted from 0."""
+        return self.vote(self.open_ballot(question)[choice], question)
+
     def post(self, path: str, **fields: str) -> Answer:
         fields |= {"csrfmiddlewaretoken": self.token}
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
