@@ -15,7 +15,6 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from ..kinds import Kind
 from ..models import (
     Ballot,
     Choice,
@@ -26,7 +25,7 @@ from ..models import (
 from ..serving.decorators import allow
 from .choices import ChoiceInline, FrozenChoiceInline
 from .invitations import codes
-from .question_form import QuestionForm
+from .question_form import LIMITS, QuestionForm
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
         ballots: int
 
     CountedQuestion = WithAnnotations[Question, _Counted]
-
-NUMBERS = ("min_choices", "max_choices")
 
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
@@ -79,7 +76,7 @@ class QuestionAdmin(admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["question_text"]}),
         ("Dates", {"fields": ["pub_date", "closes_at"]}),
-        ("Kind of question", {"fields": ["kind", NUMBERS]}),
+        ("Kind of question", {"fields": ["kind", LIMITS]}),
         ("Who votes", {"fields": ["voters", "may_change", "receipts"]}),
         ("Who sees", {"fields": ["results"]}),
     ]
@@ -167,11 +164,11 @@ class QuestionAdmin(admin.ModelAdmin):
     def get_fieldsets(
         self, request: HttpRequest, obj: Question | None = None
     ) -> "_FieldsetSpec":
-        if obj is None or obj.kind != Kind.ONE or self._offers_kinds(request, obj):
-            # admin.css hides the numbers of what has none.
+        # Where kinds are offered, admin.css hides the limits of those that have none.
+        if obj is None or obj.rules.has_limits or self._offers_kinds(request, obj):
             return self.fieldsets
         return [
-            (name, {"fields": [f for f in options["fields"] if f != NUMBERS]})
+            (name, {"fields": [f for f in options["fields"] if f != LIMITS]})
             for name, options in self.fieldsets
         ]
 

@@ -11,9 +11,23 @@ from django.contrib.admin.utils import display_for_field
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 
-from ..kinds import MOST_RANKS, Kind
+from ..kinds import KINDS
 from ..models import Question, Results
+
+LIMITS = ("min_choices", "max_choices")
+ROOM = "; ".join(r.most_marks_rule for r in KINDS.values() if r.most_marks_rule)
+
+
+class KindSelect(forms.Select):
+    """Marks the kinds without limits, for which admin.css hides the fields of the limits."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        option = super().create_option(name, value, *args, **kwargs)
+        if not KINDS[value].has_limits:
+            option["attrs"]["data-without-limits"] = True
+        return option
 
 
 class QuestionForm(forms.ModelForm):
@@ -22,8 +36,9 @@ class QuestionForm(forms.ModelForm):
         help_texts = {
             "min_choices": "A ballot with fewer choices is refused. Empty is 1.",
             "max_choices": "A ballot with more choices is refused. Leave it empty for as many as there are; "
-            f"a ranking has room for {MOST_RANKS}.",
+            f"{ROOM}.",
         }
+        widgets = {"kind": KindSelect}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,7 +65,7 @@ class QuestionForm(forms.ModelForm):
             if name in self.cleaned_data:
                 self.cleaned_data[name] = getattr(self.stored, name)
         if "min_choices" in self.fields:
-            self._clean_numbers(self.cleaned_data.get("kind", self.stored.kind))
+            self._clean_limits()
         loaded = self.data.get("loaded")
         if loaded and self._has_other_choices():
             self._refuse_other_choices()
@@ -58,19 +73,21 @@ class QuestionForm(forms.ModelForm):
             told = f"{CHANGED}: save again to have it so, or load the page anew to begin with what is stored now."
             self.add_error(None, ValidationError([told, *self._stored_now()]))
 
-    def _clean_numbers(self, kind: str) -> None:
-        least, most = "min_choices", "max_choices"
-        if kind == Kind.ONE:
-            for name in (least, most):
+    def _clean_limits(self) -> None:
+        rules = KINDS[self.cleaned_data.get("kind", self.stored.kind)]
+        least, most = LIMITS
+        if not rules.has_limits:
+            for name in LIMITS:
                 # They are hidden.
                 self.errors.pop(name, None)
             self.cleaned_data |= {least: 1, most: None}
-        elif least not in self.errors:
+            return
+        if least not in self.errors:
             self.cleaned_data[least] = self.cleaned_data[least] or 1
-        if kind == Kind.RANKED:
-            for name in (least, most):
-                if (self.cleaned_data.get(name) or 0) > MOST_RANKS:
-                    self.add_error(name, f"A ranking has room for {MOST_RANKS}.")
+        for name in LIMITS:
+            limit = self.cleaned_data.get(name)
+            if limit and rules.most_marks and limit > rules.most_marks:
+                self.add_error(name, f"{capfirst(rules.most_marks_rule)}.")
 
     def _has_other_choices(self) -> bool:
         """Tell whether choices were added or removed since the page was loaded: it has rows for those of then."""
