@@ -3,7 +3,6 @@
 Each variable is read once, beside its default. README.md has them in a table.
 """
 
-import logging
 import socket
 import sqlite3
 from ipaddress import ip_network
@@ -205,12 +204,6 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 600
 
 
-def _one_line(record: logging.LogRecord) -> bool:
-    """Leave the traceback of what a stranger sent out of the log."""
-    record.exc_info = record.exc_text = None
-    return True
-
-
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -218,18 +211,25 @@ LOGGING = {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
     "filters": {
-        "one_line": {"()": lambda: _one_line},
-        "throttle": {"()": "polls.serving.log_throttle.OneLine"},
+        "no_traceback": {"()": "polls.serving.logs.NoTraceback"},
+        "why_unavailable": {"()": "polls.serving.logs.WhyUnavailable"},
+        "throttle": {"()": "polls.serving.logs.Throttle"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["why_unavailable", "throttle"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         # Django would mail its errors, and to nobody; the operator reads the terminal or the journal.
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
         # Every address that a robot tries is not news; what broke is.
-        "django.request": {"level": "ERROR", "filters": ["throttle"]},
-        "django.security.DisallowedHost": {"filters": ["one_line"]},
-        "django.security.RequestDataTooBig": {"filters": ["one_line"]},
-        "django.security.TooManyFieldsSent": {"filters": ["one_line"]},
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
+        "django.security.RequestDataTooBig": {"filters": ["no_traceback"]},
+        "django.security.TooManyFieldsSent": {"filters": ["no_traceback"]},
     },
 }

@@ -1,15 +1,11 @@
 import errno
-import io
-import logging.config
 import os
-from collections.abc import Iterator
 
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
 from polls.models import Voters
-from polls.serving import log_throttle
 from polls.views import results
 
 
@@ -151,46 +147,6 @@ def test_a_database_that_is_away_is_503_with_retry_after(client, question):
             assert page.status_code == 503
             assert page.headers["Retry-After"] == "5"
             assert "a vote that is sent twice counts once" in page.text
-
-
-@pytest.fixture
-def log(settings) -> Iterator[io.StringIO]:
-    """What the operator reads, as the site's own settings write it."""
-    # What other tests were refused has been said.
-    logging.getLogger("django.request").filters.clear()
-    logging.config.dictConfig(settings.LOGGING)
-    handler, written = logging.getLogger("django").handlers[0], io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
-
-
-def test_many_503s_of_one_reason_are_one_line(client, db, log):
-    visitor = client_without_raising(client)
-    with connection.execute_wrapper(refuse_every_query):
-        for n in range(20):
-            assert visitor.get(f"/polls/{n}/").status_code == 503
-    (line,) = log.getvalue().splitlines()
-    assert line.endswith("Answered 503: the database is away")
-
-
-def test_it_is_said_how_many_were_not(log, monkeypatch):
-    moment, request = 1000.0, logging.getLogger("django.request")
-    monkeypatch.setattr(log_throttle.time, "monotonic", lambda: moment)
-    for _ in range(5):
-        request.error("x", extra={"status_code": 503})
-    moment += log_throttle.QUIET
-    request.error("x", extra={"status_code": 503})
-    first, last = log.getvalue().splitlines()
-    assert "more" not in first
-    assert last.endswith("(4 more since the last line)")
-
-
-def test_a_fault_of_ours_keeps_its_traceback(client, question, monkeypatch, log):
-    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
-    for _ in range(2):
-        client_without_raising(client).get(f"/polls/{question.pk}/results/")
-    assert log.getvalue().count("ZeroDivisionError") == 2
 
 
 def test_a_fault_of_ours_is_a_page(client, question, monkeypatch):

@@ -1,13 +1,17 @@
 """Whoever reads the logs of a server finds no code, no receipt and no address of a voter."""
 
 import copy
-import logging
+import io
+import logging.config
 import re
 import socket
+from collections.abc import Iterator
 
 import pytest
+from django.db import OperationalError, connection
 
-from polls.serving.access_log import clean
+from polls.serving.logs import QUIET, Throttle, clean
+from polls.views import results
 from tests.support.people import Voter
 from tests.support.servers import Site
 
@@ -188,3 +192,60 @@ def test_the_output_of_a_server_has_no_code_and_no_address(start, command):
     # But for the server's own.
     client = re.compile(rf"(?<![/'])127\.0\.0\.1(?!:{site.port})")
     assert not [line for line in output.splitlines() if client.search(line)]
+
+
+def test_a_server_says_where_it_listens(caplog):
+    where = "running on %s://%s:%d"
+    logging.getLogger("uvicorn").warning(where, "http", "127.0.0.1", 8000)
+    assert "running on http://127.0.0.1:8000" in caplog.text
+
+
+@pytest.fixture
+def log(settings) -> Iterator[io.StringIO]:
+    """What the operator reads, as the site's own settings write it."""
+    logging.config.dictConfig(settings.LOGGING)
+    handler, written = logging.getLogger("django").handlers[0], io.StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)
+
+
+def refuse_every_query(execute, sql, params, many, context):
+    raise OperationalError("the database is away\nDETAIL: of row 7")
+
+
+def test_many_503s_of_one_reason_are_one_line(client, db, log):
+    client.raise_request_exception = False
+    with connection.execute_wrapper(refuse_every_query):
+        for n in range(20):
+            assert client.get(f"/polls/{n}/").status_code == 503
+    (line,) = log.getvalue().splitlines()
+    assert line.endswith("Answered 503: the database is away")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(client, question, monkeypatch, log):
+    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
+    client.raise_request_exception = False
+    for _ in range(2):
+        client.get(f"/polls/{question.pk}/results/")
+    assert log.getvalue().count("ZeroDivisionError") == 2
+
+
+def test_the_same_warning_is_written_once_in_a_while():
+    moment, written = 1000.0, []
+    throttle = Throttle(clock=lambda: moment)
+
+    def warn(text: str, level: int = logging.WARNING) -> None:
+        record = logging.LogRecord("polls", level, "x.py", 1, "%s", (text,), None)
+        if throttle.filter(record):
+            written.append(record.getMessage())
+
+    for _ in range(5):
+        warn("away")
+        warn("full")
+    moment += QUIET
+    warn("away")
+    assert written == ["away", "full", "away (4 more since the last line)"]
+    warn("asked", logging.INFO)
+    warn("asked", logging.INFO)
+    assert written[3:] == ["asked", "asked"]

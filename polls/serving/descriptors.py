@@ -7,7 +7,6 @@ for hours, get three of four descriptors.
 
 import logging
 import resource
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -21,9 +20,6 @@ logger = logging.getLogger("polls.descriptors")
 # Where the hard limit is none at all (macOS), as many as any system gives.
 ENOUGH = 10240
 TEMPLATES = {".html", ".svg", ".txt"}
-# Seconds between two lines in the log, however many streams are refused.
-QUIET = 60
-_said_at = -float(QUIET)
 
 
 def prepare(handler: BaseHandler) -> None:
@@ -82,14 +78,10 @@ def leave_room(streams: int) -> bool:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or streams < soft * 3 // 4:
         return True
-    global _said_at
-    now = time.monotonic()
-    if now - _said_at >= QUIET:
-        _said_at = now
-        logger.warning(
-            "%d live streams are open in this worker, as many as its limit of file descriptors leaves room for. "
-            "Further pages ask for results every few seconds. Raise the limit: LimitNOFILE in the systemd unit, "
-            "or ulimit -n.",
-            streams,
-        )
+    logger.warning(
+        "%d live streams are open in this worker, as many as its limit of file descriptors leaves room for. "
+        "Further pages ask for results every few seconds. Raise the limit: LimitNOFILE in the systemd unit, "
+        "or ulimit -n.",
+        streams,
+    )
     return False
