@@ -166,7 +166,3 @@ def ranking_text(choices: Iterable[int]) -> str:
 
 def read_ranking(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
-
-
-def ballot_increments(kind: str, choices: Sequence[int]) -> dict[int, tuple[int, int]]:
-    return KINDS[kind].increments(choices)

@@ -79,7 +79,8 @@ def test_a_body_too_large_is_refused_before_it_is_read(db):
 
     kind = "multipart/form-data; boundary=x"
     page = post_stream("/accounts/login/", Unread(), 3_000_000, kind)
-    assert page.status_code == 400
+    assert page.status_code == 413
+    assert "more than this site takes" in page.text and "To the polls" in page.text
 
 
 def test_a_connection_that_breaks_in_the_middle_is_no_vote(question):
@@ -122,7 +123,7 @@ def test_a_body_in_chunks_is_read_where_it_ends_by_itself(db, door):
     assert (status, "security token" in text) == ("403 Forbidden", True)
     kind = b"csrfmiddlewaretoken=x"
     status, text = post_chunked(door, "/accounts/login/", kind * 100_000)
-    assert status == "400 Bad Request"
+    assert status == "413 Request Entity Too Large"
 
 
 def test_a_body_in_chunks_is_told_so_where_nobody_knows_its_end(db, door):

@@ -116,7 +116,7 @@ def test_a_body_without_a_length_is_limited_too(pair):
     voter, vote = Voter(site.base), f"/polls/{site.question}/vote/"
     red = voter.open_ballot(site.question)[0]
     token = f"csrfmiddlewaretoken={voter.token}&choice={red}".encode()
-    assert vote_without_length(voter, vote, [token, b"x" * 65536] * 40) == 400
+    assert vote_without_length(voter, vote, [token, b"x" * 65536] * 40) == 413
     assert site.counts(site.question) == (0, 0)
     assert vote_without_length(voter, vote, [token[:9], token[9:]]) == 302
     assert site.counts(site.question) == (1, 1)

@@ -64,9 +64,9 @@ def handler(settings):
     settings.ASGI_THREADS = 1
     handler = Handler()
     yield handler
-    for pool in (handler._threads, live.hub.thread):
+    for pool in (handler.threads, live.hub.thread):
         pool.submit(connections.close_all).result()
-    handler._threads.shutdown()
+    handler.threads.shutdown()
 
 
 def asked(ask, policy: str, voters: str = "anyone") -> Question:

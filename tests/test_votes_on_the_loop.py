@@ -13,16 +13,22 @@ from django.contrib import messages
 from django.contrib.sessions.models import Session
 from django.core import signals
 from django.db import OperationalError, connection, connections, transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from polls.models import Ballot, Choice, Question
 from polls.serving import spectator_cache
-from polls.voting import ballot_sql, group_commit, on_loop
-from polls.voting.cast import cast
-from polls.voting.identity import _signer, new_identity, remember_identity, voter_key
+from polls.serving.on_loop import may_run_on_loop
+from polls.voting.cast import cast, new_ballots
+from polls.voting.identity import (
+    COOKIE,
+    identify,
+    new_identity,
+    remember_identity,
+    voter_key,
+)
 from tests.support.handler import handling
 from tests.support.races import outcome
 from tests.support.visits import Visit, send, vote
@@ -59,8 +65,8 @@ def test_they_share_a_commit(handler, red):
 
 
 def test_no_answer_leaves_before_the_ballot_is_written(handler, red):
-    with group_commit._write_lock:
-        release = threading.Timer(0.3, group_commit._write_lock.release)
+    with new_ballots.write_lock:
+        release = threading.Timer(0.3, new_ballots.write_lock.release)
         release.start()
         visit = vote(red)
 
@@ -72,7 +78,7 @@ def test_no_answer_leaves_before_the_ballot_is_written(handler, red):
             return before
 
         assert async_to_sync(look_before_and_after)() == []
-        group_commit._write_lock.acquire()
+        new_ballots.write_lock.acquire()
     assert visit.sent[0]["status"] == 302 and Ballot.objects.count() == 1
 
 
@@ -166,18 +172,14 @@ def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(
 
 def held_up(monkeypatch):
     """Hold up whoever writes; return what says that somebody does, and what lets go."""
-    begun, go_on, write = (
-        threading.Event(),
-        threading.Event(),
-        ballot_sql.insert_ballots,
-    )
+    begun, go_on, write = threading.Event(), threading.Event(), new_ballots.write
 
     def slowly(ballots):
         begun.set()
         go_on.wait(10)
-        write(ballots)
+        return write(ballots)
 
-    monkeypatch.setattr(ballot_sql, "insert_ballots", slowly)
+    monkeypatch.setattr(new_ballots, "write", slowly)
     return begun, go_on
 
 
@@ -196,15 +198,14 @@ def test_a_vote_whose_client_left_while_others_were_written_counts(
         bob.cancel()
         go_on.set()
         await ann
-        await handler._emptying
 
     async_to_sync(ann_then_bob)()
-    assert Ballot.objects.count() == 2 and not group_commit._pending
+    wait_until(lambda: Ballot.objects.count() == 2)
 
 
 def test_a_ballot_that_failed_is_not_tried_again(handler, red, monkeypatch):
     """Its commit may have been one: whoever has no cookie yet would be two voters."""
-    write, tried = ballot_sql.insert_ballots, []
+    write, tried = new_ballots.write, []
 
     def lose_the_answer(ballots):
         tried.append(ballots)
@@ -212,7 +213,7 @@ def test_a_ballot_that_failed_is_not_tried_again(handler, red, monkeypatch):
         raise OperationalError("The connection was lost.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(ballot_sql, "insert_ballots", lose_the_answer)
+        broken.setattr(new_ballots, "write", lose_the_answer)
         assert send(handler, vote(red)) == [503]
     assert Ballot.objects.count() == len(tried) == 1
     assert send(handler, vote(red)) == [302]
@@ -230,15 +231,17 @@ def test_a_connection_that_broke_is_made_anew(handler, red):
     assert Ballot.objects.count() == 4
 
 
-def cookie(visit: Visit) -> str:
-    """The voter whom an answer makes of its browser."""
+def identity(question: Question, visit: Visit) -> str | None:
+    """Whom an answer makes of its browser."""
     (value,) = (v for _, v in visit.headers_sent if v[:6] == b"voter=")
-    return _signer.unsign(value[6:].partition(b";")[0].decode())
+    request = HttpRequest()
+    request.COOKIES[COOKIE] = value[6:].partition(b";")[0].decode()
+    return identify(request, question)
 
 
 def one_each(question: Question, *visits: Visit) -> bool:
     """Tell whether each of these clicks is one ballot, whose voter its browser is from now on."""
-    keys = sorted(voter_key(question, cookie(visit)) for visit in visits)
+    keys = sorted(voter_key(question, identity(question, visit)) for visit in visits)
     voters = sorted(Ballot.objects.values_list("voter_key", flat=True))
     return keys == voters and Choice.objects.get(choice_text="Red").votes == len(keys)
 
@@ -334,7 +337,8 @@ def test_a_ballot_written_before_the_close_is_not_denied(red, settings):
     assert one_each(red.question, click)
 
 
-@on_loop.may_run_on_loop
+@may_run_on_loop
+@csrf_exempt
 def cast_then_ask(request, question_id):
     question = spectator_cache.get_or_make(
         question_id, lambda: Question.objects.get(pk=question_id)
@@ -348,7 +352,8 @@ def cast_then_ask(request, question_id):
     return response
 
 
-@on_loop.may_run_on_loop
+@may_run_on_loop
+@csrf_exempt
 def cast_then_break(request, question_id):
     question = spectator_cache.get_or_make(
         question_id, lambda: Question.objects.get(pk=question_id)
@@ -358,8 +363,8 @@ def cast_then_break(request, question_id):
 
 
 urlpatterns = [
-    path("polls/<int:question_id>/vote/", csrf_exempt(cast_then_ask)),
-    path("polls/<int:question_id>/break/", csrf_exempt(cast_then_break)),
+    path("polls/<int:question_id>/vote/", cast_then_ask),
+    path("polls/<int:question_id>/break/", cast_then_break),
 ]
 
 
@@ -381,35 +386,43 @@ def test_a_view_that_breaks_after_its_ballot_is_not_run_again(red, settings, qui
     assert len([error for error in quiet if isinstance(error, dict)]) == 1
 
 
-def test_a_ballot_that_a_thread_took_along_is_waited_for_without_turns(
-    handler, red, monkeypatch
-):
-    """A thread writes for all of the moment: those of the loop too, before it has looked who waits."""
-    begun, go_on = held_up(monkeypatch)
-    looks, has_pending = [], group_commit.has_pending
-
-    def late_look():
-        looks.append(1)
-        if not begun.is_set():
-            group_commit._write_lock.release()
-            begun.wait(5)
-        return has_pending()
-
-    monkeypatch.setattr(group_commit, "has_pending", late_look)
+def test_a_ballot_that_a_thread_took_along_is_waited_for(handler, red, monkeypatch):
+    """Whoever writes takes all of the moment along, be they cast on the loop or in a thread."""
+    batches, write = [], new_ballots.write
+    noting = lambda ballots: batches.append(len(ballots)) or write(ballots)
+    monkeypatch.setattr(new_ballots, "write", noting)
 
     async def ann_beside_bob():
-        group_commit._write_lock.acquire()
-        cast_bob = lambda: cast(red.question, "bob", [red.pk])
-        bob = sync_to_async(outcome, thread_sensitive=False)(cast_bob)
-        bob = asyncio.ensure_future(bob)
-        await until(lambda: group_commit._pending)
-        ann = asyncio.ensure_future(vote(red, "ann").to(handler))
-        await asyncio.sleep(0.1)
-        go_on.set()
+        with new_ballots.write_lock:
+            cast_bob = lambda: cast(red.question, "bob", [red.pk])
+            bob = sync_to_async(outcome, thread_sensitive=False)(cast_bob)
+            bob = asyncio.ensure_future(bob)
+            await until(lambda: new_ballots.pending)
+            ann = asyncio.ensure_future(vote(red, "ann").to(handler))
+            await until(lambda: len(new_ballots.pending) == 2)
         await asyncio.gather(ann, bob)
 
     async_to_sync(ann_beside_bob)()
-    assert Ballot.objects.count() == 2 and len(looks) <= 2
+    assert batches == [2] and Ballot.objects.count() == 2
+
+
+def test_a_vote_whose_client_left_while_it_waited_for_a_thread_counts(handler, red):
+    """The pool is busy, and the question is not in memory."""
+    spectator_cache.clear()
+    free = threading.Event()
+    busy = handler.threads.submit(free.wait, 10)
+
+    async def leave():
+        ann = asyncio.ensure_future(vote(red, "ann").to(handler))
+        await asyncio.sleep(0.05)
+        ann.cancel()
+        with suppress(asyncio.CancelledError):
+            await ann
+
+    async_to_sync(leave)()
+    assert not busy.done() and not Ballot.objects.exists()
+    free.set()
+    wait_until(Ballot.objects.exists)
 
 
 heard = []
@@ -445,14 +458,19 @@ def test_where_nobody_else_listens_pages_and_votes_stay_on_the_loop(
     handler, red, monkeypatch
 ):
     send(handler, Visit("/polls/"))
-    monkeypatch.setattr(handler, "_answer", None)
+    threads, get_response = [], handler.get_response
+    noting = lambda request: threads.append(threading.current_thread().name) or (
+        get_response(request)
+    )
+    monkeypatch.setattr(handler, "get_response", noting)
     assert send(handler, Visit("/polls/"), vote(red)) == [200, 302]
+    assert len(threads) == 1 and not threads[0].startswith("polls")
 
 
 def test_the_health_check_waits_for_no_page(handler, red):
     """All threads of the pool may wait for a database that is frozen."""
     free = threading.Event()
-    page = handler._threads.submit(free.wait, 10)
+    page = handler.threads.submit(free.wait, 10)
     assert send(handler, Visit("/healthz")) == [200]
     assert not page.done()
     free.set()

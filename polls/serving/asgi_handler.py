@@ -9,10 +9,8 @@ in memory, and most votes, take no thread at all.
 
 The crossing itself is asgiref's, as everywhere in Django: context variables go
 along and come back, and async_to_sync() in a thread leads to this loop again.
-So an asynchronous view is awaited here too, while a thread holds the
-middleware around it, which is synchronous, as in stock Django. Such threads
-are others, so that no page waits for them. All that Django promises is held
-against Django's own handler in tests/test_handler_parity.py.
+A coroutine for a view is stock Django's to answer. All that Django promises is
+held against its own handler in tests/test_handler_parity.py.
 """
 
 import asyncio
@@ -20,71 +18,77 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from wsgiref.util import FileWrapper
 
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core import signals
-from django.core.exceptions import RequestAborted, RequestDataTooBig
+from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
-from ..voting import group_commit, on_loop
+from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, spectator_cache
 from .event_stream import EventStream, hub
+from .on_loop import ApartView, LoopView, others_listen
 from .server_stop import connection_of
 
 # ASGI's messages and scopes are dictionaries of mixed values.
 Message = dict[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+View = Callable[..., object]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads that finish what they were given.
+    """Carries weight: gunicorn's asgi worker cancels the request of a client that has gone, and a vote that was read counts.
 
-    gunicorn's own worker cancels a request when its client has been gone for a
-    while. A vote that was read and waits for a thread counts all the same.
+    What waits for one of these threads cannot be cancelled.
     """
 
-    def submit(self, *call: object, **arguments: object) -> Future:
-        future = super().submit(*call, **arguments)
-        future.cancel = lambda: False
-        return future
+    def submit(
+        self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        result: Future[T] = Future()
+        result.set_running_or_notify_cancel()
+        super().submit(_settle, result, partial(call, *args, **kwargs))
+        return result
+
+
+def _settle(result: Future[T], call: Callable[[], T]) -> None:
+    try:
+        result.set_result(call())
+    except BaseException as error:
+        result.set_exception(error)
 
 
 class Handler(ASGIHandler):
-    # Past the limit for a form this much is kept, so that Django sees it is too large; the rest is dropped.
-    body_kept = settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 64 * 1024
     # A vote takes a few hundred bytes; the loop is not kept with the reading of a long form.
     on_loop_most = 8 * 1024
-    # Requests that may wait for asynchronous views at the same time.
-    waiting = 200
 
     def __init__(self) -> None:
         # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
-        self._threads = Threads(settings.ASGI_THREADS, "polls")
-        self._answer = _crossing(self._respond, self._threads)
-        self._health_thread = Threads(1, "polls-health")
-        self._answer_alone = _crossing(self._respond, self._health_thread)
-        self._await = _crossing(
-            self._respond_apart, ThreadPoolExecutor(self.waiting, "polls-waiting")
-        )
-        self._known_view = lru_cache(maxsize=1024)(_view)
-        self._empty = _crossing(group_commit.flush, self._threads)
-        # The ballots of all votes that are answered on the loop are written by one thread at a time.
-        self._emptying: asyncio.Future[None] | None = None
+        self.threads = Threads(settings.ASGI_THREADS, "polls")
+        self.thread_apart = Threads(1, "polls-apart")
+        self._respond_in_thread = _crossing(self._respond, self.threads)
+        self._respond_apart = _crossing(self._respond, self.thread_apart)
+        self._known_view = lru_cache(maxsize=1024)(_view_at)
+
+    @cached_property
+    def _stock_handler(self) -> ASGIHandler:
+        return ASGIHandler()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -101,131 +105,89 @@ class Handler(ASGIHandler):
     async def handle(self, scope: Message, receive: Receive, send: Send) -> None:
         known = self._from_memory(scope)
         if known:
-            with suppress(OSError):
-                await self.send_response(known, send)
-            return
-        try:
-            body, size = await self._read(receive)
-        except RequestAborted:
+            await self._send(known, send)
             return
         view = self._view(scope)
         if iscoroutinefunction(view):
-            await _until_gone(receive, self._await_and_send(scope, body, size, send))
+            await self._leave_to_django(scope, receive, send)
             return
-        response = await self._way(view, size)(scope, body, size)
+        try:
+            body, size = await _read(receive)
+        except RequestAborted:
+            return
+        response = await self._answer(view, scope, body, size)
         if isinstance(response, EventStream):
-            if not hub.enter():
-                await self._send(_no_stream(), send)
-                connection_of(receive).close()
-                return
-            subscription = response.subscription
-            try:
-                await self._begin(response, send)
-                # A stream may stay for hours: what was only needed to begin it goes now.
-                del response, body
-                await hub.watch(subscription, receive, send)
-            finally:
-                hub.leave()
+            # A stream may stay for hours: what is only needed to begin it goes before.
+            streaming = self._stream_live(response, receive, send)
+            del response, body
+            await streaming
         elif response.closed:
             await self._send(response, send)
         else:
-            await _until_gone(receive, self._send(response, send))
-
-    def _way(
-        self, view: Callable[..., object] | None, size: int
-    ) -> Callable[..., Awaitable[HttpResponseBase]]:
-        """Return where a request is answered: on the loop, in a thread of the pool, or in one apart from it."""
-        if on_loop.is_apart(view):
-            return self._answer_apart
-        is_short = size <= self.on_loop_most
-        if is_short and on_loop.runs_on_loop(view) and not on_loop.others_listen():
-            return self._answer_on_loop
-        return self._answer
+            await _until_gone(receive, self._send_stream(response, send))
 
     def _from_memory(self, scope: Message) -> HttpResponseBase | None:
         """Return an answer that needs no thread: what every visitor without a cookie gets in this second."""
         has_cookie = any(name == b"cookie" for name, _ in scope["headers"])
-        if has_cookie or on_loop.others_listen():
+        if has_cookie or others_listen():
             return None
         request, _ = self.create_request(scope, BytesIO())
         return spectator_cache.answer(request) if request else None
 
-    def _view(self, scope: Message) -> Callable[..., object] | None:
+    def _view(self, scope: Message) -> View | None:
         path = scope["path"].removeprefix(get_script_prefix(scope))
         # Those that strangers make up, as long as they like, are not kept.
-        return self._known_view(path) if len(path) < 100 else _view(path)
+        return self._known_view(path) if len(path) < 100 else _view_at(path)
 
-    async def _answer_on_loop(
-        self, scope: Message, body: BytesIO, size: int
+    async def _leave_to_django(
+        self, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        async with ThreadSensitiveContext():
+            try:
+                await self._stock_handler(scope, receive, send)
+            finally:
+                # The thread of this context ends with it, and its connections are not to be kept.
+                await sync_to_async(connections.close_all)()
+
+    async def _answer(
+        self, view: View | None, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
-        """Answer a vote without a thread, once its ballot is written, or else in a thread after all."""
-        attempt = on_loop.LoopAttempt()
-        token = on_loop.attempt.set(attempt)
-        try:
-            # A copy: the request closes what it has read.
-            response = self._attempt(attempt, scope, BytesIO(body.getvalue()), size)
-            if attempt.submitted:
-                self._see_to_writing()
-            if await attempt.all_written() and response:
-                return response
-            return await self._answer(scope, body, size)
-        finally:
-            on_loop.attempt.reset(token)
+        if isinstance(view, ApartView):
+            return await self._answer_apart(scope, body, size)
+        is_short = size <= self.on_loop_most
+        if isinstance(view, LoopView) and is_short and not others_listen():
+            return await self._answer_on_loop(scope, body, size)
+        return await self._respond_in_thread(scope, body, size)
 
-    def _attempt(
-        self, attempt: on_loop.LoopAttempt, *request: object
-    ) -> HttpResponseBase | None:
-        try:
-            with attempt.without_database():
-                response = self._respond(*request)
-        except (on_loop.NeedsDatabase, Exception):
-            # Whatever else Django makes no page of is raised again in the thread, if it was not of the loop alone.
-            return None
-        # So with an error page. But once a ballot is submitted it is the answer, as anywhere.
-        broke = response.status_code >= 500 and not attempt.submitted
-        return None if broke or attempt.needed_database else response
-
-    async def _answer_apart(self, *request: object) -> HttpResponseBase:
+    async def _answer_apart(
+        self, scope: Message, body: bytes, size: int
+    ) -> HttpResponseBase:
         """Answer in the one thread that all such requests share."""
         token = health.came_at.set(time.monotonic())
         try:
-            return await self._answer_alone(*request)
+            return await self._respond_apart(scope, body, size)
         finally:
             health.came_at.reset(token)
 
-    def _see_to_writing(self) -> None:
-        """Have the ballots that wait written by one thread at a time."""
-        if not self._emptying or self._emptying.done():
-            self._emptying = asyncio.ensure_future(self._empty_all())
+    async def _answer_on_loop(
+        self, scope: Message, body: bytes, size: int
+    ) -> HttpResponseBase:
+        """Answer a vote without a thread, once its ballot is written, or else in a thread after all."""
+        attempt = LoopAttempt(self.threads)
+        token = current_attempt.set(attempt)
+        try:
+            response = attempt.run(partial(self._respond, scope, body, size))
+            if await attempt.all_written() and response:
+                return response
+            return await self._respond_in_thread(scope, body, size)
+        finally:
+            current_attempt.reset(token)
 
-    async def _empty_all(self) -> None:
-        # To the last one, also of a request that was cancelled meanwhile.
-        while group_commit.has_pending():
-            try:
-                await self._empty()
-            except Exception as error:
-                # Each of them raises it in its own answer.
-                group_commit.give_up(error)
-
-    async def _read(self, receive: Receive) -> tuple[BytesIO, int]:
-        body, size, more = BytesIO(), 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RequestAborted
-            chunk = message.get("body", b"")
-            body.write(chunk[: max(0, self.body_kept - size)])
-            size += len(chunk)
-            more = message.get("more_body", False)
-        if size > self.body_kept:
-            body = _Beginning(body.getvalue())
-        body.seek(0)
-        return body, size
-
-    def _respond(self, scope: Message, body: BytesIO, size: int) -> HttpResponseBase:
+    def _respond(self, scope: Message, body: bytes, size: int) -> HttpResponseBase:
+        """Run middleware and view, on whatever thread this is."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
-        request, response = self.create_request(scope, body)
+        request, response = self.create_request(scope, BytesIO(body))
         if request is not None:
             if size:
                 # A chunked body names no length, and Django limits a form by that.
@@ -241,17 +203,6 @@ class Handler(ASGIHandler):
             # What it held can go before it is sent.
             response.close()
         return response
-
-    def _respond_apart(self, *request: object) -> HttpResponseBase:
-        try:
-            return self._respond(*request)
-        except asyncio.CancelledError:
-            # The view was told that the client has gone; there is no response to close.
-            signals.request_finished.send(sender=self.__class__)
-            raise
-        finally:
-            # These threads are many and mostly idle. They keep no connection.
-            connections.close_all()
 
     def _take(self, response: HttpResponseBase) -> bool:
         """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
@@ -272,37 +223,50 @@ class Handler(ASGIHandler):
     ) -> AsyncIterator[bytes]:
         for chunk in first:
             yield chunk
-        while len(first) == 2 and (chunk := await self._in_thread(next, rest, b"")):
+        while len(first) == 2 and (chunk := await self._to_its_end(next, rest, b"")):
             yield chunk
 
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run this in a thread to its end, cancelled or not: no file is closed while it is read."""
-        call = asyncio.ensure_future(_crossing(function, self._threads)(*arguments))
+    async def _to_its_end(
+        self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run this in a thread, cancelled or not: no file is closed while it is read."""
+        crossing = _crossing(call, self.threads)
+        running = asyncio.ensure_future(crossing(*args, **kwargs))
         try:
-            return await asyncio.shield(call)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait([call])
+            await asyncio.wait([running])
             raise
 
-    async def _await_and_send(
-        self, scope: Message, body: BytesIO, size: int, send: Send
-    ) -> None:
-        await self._send(await self._await(scope, body, size), send)
-
     async def _send(self, response: HttpResponseBase, send: Send) -> None:
-        if response.closed:
-            # If the client has gone, what it asked for is done all the same.
-            with suppress(OSError):
-                await self.send_response(response, send)
-            return
+        # If the client has gone, what it asked for is done all the same.
+        with suppress(OSError):
+            await self.send_response(response, send)
+
+    async def _send_stream(self, response: HttpResponseBase, send: Send) -> None:
         try:
             # What an asynchronous stream asks the database has a thread while it lasts, as in Django.
             async with ThreadSensitiveContext(), _ended(response):
                 await self.send_response(response, send)
         finally:
-            await self._in_thread(response.close)
+            await self._to_its_end(response.close)
 
-    async def _begin(self, response: HttpResponseBase, send: Send) -> None:
+    async def _stream_live(
+        self, response: EventStream, receive: Receive, send: Send
+    ) -> None:
+        if not hub.enter():
+            await self._send(_no_stream(), send)
+            connection_of(receive).close()
+            return
+        subscription = response.subscription
+        try:
+            await self._begin(response, send)
+            del response
+            await hub.watch(subscription, receive, send)
+        finally:
+            hub.leave()
+
+    async def _begin(self, response: EventStream, send: Send) -> None:
         """Send status, headers and cookies as Django writes them; the body comes from elsewhere."""
 
         async def without_body(message: Message) -> None:
@@ -313,25 +277,27 @@ class Handler(ASGIHandler):
         await self.send_response(response, without_body)
 
 
-class _Beginning(BytesIO):
-    """The part that was kept of a body too large: whoever reads on is told so, and takes it for no whole."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._unless_at_end(super().read(size))
-
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._unless_at_end(super().readline(size))
-
-    def _unless_at_end(self, data: bytes) -> bytes:
-        if self.tell() == self.getbuffer().nbytes:
-            raise RequestDataTooBig("The request body is larger than this site takes.")
-        return data
+async def _read(receive: Receive) -> tuple[bytes, int]:
+    """Return the body and its size. Of one over the limit nothing is kept: the middleware refuses it by its size."""
+    body, size, more = BytesIO(), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            body.write(chunk)
+        else:
+            body = BytesIO()
+        more = message.get("more_body", False)
+    return body.getvalue(), size
 
 
 def _crossing(
-    function: Callable[..., T], threads: ThreadPoolExecutor
-) -> Callable[..., Awaitable[T]]:
-    return sync_to_async(function, thread_sensitive=False, executor=threads)
+    call: Callable[P, T], threads: ThreadPoolExecutor
+) -> Callable[P, Awaitable[T]]:
+    return sync_to_async(call, thread_sensitive=False, executor=threads)
 
 
 def _spool(response: StreamingHttpResponse) -> None:
@@ -371,7 +337,7 @@ async def _until_gone(receive: Receive, work: Awaitable[None]) -> None:
         working.result()
 
 
-def _view(path: str) -> Callable[..., object] | None:
+def _view_at(path: str) -> View | None:
     try:
         return resolve(path).func
     except Resolver404:

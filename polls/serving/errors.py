@@ -17,6 +17,7 @@ SENTENCES = {
     404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
     405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
     411: ("Length required", "This server takes no form without its length, which the program that sent it left out (Content-Length)."),
+    413: ("Too large", "That is more than this site takes at once. Go back and send less."),
     429: ("Wait a moment", "Too many wrong codes came from your network. Wait a minute, then try again."),
     500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
     503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),

@@ -30,16 +30,19 @@ def utf8_only(get_response: View) -> View:
 
 
 def whole_body(get_response: View) -> View:
-    """Refuse a body that was cut off on its way, whatever form it is for.
+    """Refuse a body that is too large, or was cut off on its way, whatever form it is for.
 
     WSGI servers hand on what came when a client goes in the middle: the vote
     for choice 4 that is left of one for choice 40. ASGI servers do not.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
+        length = request.META.get("CONTENT_LENGTH")
+        if length and _is_too_large(length):
+            return error_page(request, 413)
         if isinstance(request, WSGIRequest):
-            if request.META.get("CONTENT_LENGTH"):
-                if not _came_whole(request):
+            if length:
+                if not _came_whole(request, length):
                     return error_page(request, 400, CUT_OFF)
             elif "Transfer-Encoding" in request.headers:
                 # polls.wsgi has given it a length where it could.
@@ -49,9 +52,16 @@ def whole_body(get_response: View) -> View:
     return middleware
 
 
-def _came_whole(request: HttpRequest) -> bool:
+def _is_too_large(length: str) -> bool:
     try:
-        return len(request.body) == int(request.META["CONTENT_LENGTH"])
+        return int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    except ValueError:
+        return False
+
+
+def _came_whole(request: HttpRequest, length: str) -> bool:
+    try:
+        return len(request.body) == int(length)
     except (UnreadablePostError, ValueError):
         return False
 

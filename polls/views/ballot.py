@@ -14,6 +14,7 @@ from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8
 from ..serving.errors import error_page
+from ..serving.on_loop import may_run_on_loop
 from ..serving.spectator_cache import PersonalResponse, cache_for_spectators
 from ..voting import cast as voting
 from ..voting.cast import NotInvited, Refused
@@ -27,7 +28,7 @@ from ..voting.identity import (
     remember_identity,
     voter_key,
 )
-from ..voting.on_loop import is_counted, may_run_on_loop
+from ..voting.loop_attempt import is_counted
 from .forms import BallotForm
 from .lookups import own_ballot, published_or_404
 

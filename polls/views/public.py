@@ -7,8 +7,8 @@ from ..models import Ballot, Question
 from ..serving import health, throttle
 from ..serving.decorators import allow
 from ..serving.errors import error_page
+from ..serving.on_loop import takes_thread_apart
 from ..serving.spectator_cache import cache_for_spectators
-from ..voting.on_loop import takes_thread_apart
 
 PAGE_SIZE = 20
 

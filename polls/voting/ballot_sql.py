@@ -1,4 +1,4 @@
-"""The statements that write new ballots, with their marks and the totals.
+"""The statements that write new ballots, with their marks and the totals: plain rows in, ids out.
 
 A ballot is written if its voter has none yet, and if the question is open and
 reads as the voter was shown it; why another is not, cast() finds out.
@@ -14,22 +14,17 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ..kinds import Kind, ballot_increments, ranking_text
-
 if TYPE_CHECKING:
     import psycopg
 
-    from .. import models
-
-
 Row = dict[str, object]
 
-# What a ballot is checked against, and must still be when it is written: columns of the question.
+# Columns of the question that must still be, when a ballot is written, what its voter was shown.
 CHECKED_COLUMNS = {
     "question_text": "text",
     "kind": "text",
@@ -60,54 +55,54 @@ MARK_COLUMNS = {
     "first_marks": "int",
 }
 
-# In id order, as everybody locks them. Whoever closes or changes a question holds all of its choices.
+# Lock in id order, so that two who vote cannot deadlock. Whoever closes or changes a question locks all of its choices.
 LOCK = """
-SELECT id FROM polls_choice WHERE id IN (SELECT choice_id FROM {pick})
+SELECT id FROM polls_choice WHERE id IN (SELECT choice_id FROM {new_mark})
 ORDER BY id FOR NO KEY UPDATE"""
 
-# In one order, so that two who insert the same voters do not wait for each other.
+# Insert in one order, so that two who insert the same voters cannot deadlock.
 BALLOTS = """
 INSERT INTO polls_ballot (question_id, voter_key, receipt, cast_at)
-SELECT slip.question_id, slip.voter_key, slip.receipt, slip.cast_at
-FROM {slip} JOIN polls_question question ON question.id = slip.question_id
+SELECT new_ballot.question_id, new_ballot.voter_key, new_ballot.receipt, new_ballot.cast_at
+FROM {new_ballot} JOIN polls_question question ON question.id = new_ballot.question_id
 WHERE question.pub_date <= {now}
 AND (question.closes_at IS NULL
     OR question.closes_at > {now} AND COALESCE(question.closed_at <> question.closes_at, TRUE))
-AND question.ballots_sha256 = '' AND question.voter_salt <> '' AND {as_shown}
+AND question.ballots_sha256 = '' AND question.voter_salt <> '' AND {unchanged}
 AND NOT EXISTS (
-    SELECT 1 FROM {pick} LEFT JOIN polls_choice choice ON choice.id = pick.choice_id
-    AND choice.question_id = slip.question_id AND choice.choice_text = pick.choice_text
-    WHERE pick.receipt = slip.receipt AND choice.id IS NULL)
+    SELECT 1 FROM {new_mark} LEFT JOIN polls_choice choice ON choice.id = new_mark.choice_id
+    AND choice.question_id = new_ballot.question_id AND choice.choice_text = new_mark.choice_text
+    WHERE new_mark.receipt = new_ballot.receipt AND choice.id IS NULL)
 AND (question.voters <> 'codes' OR EXISTS (
     SELECT 1 FROM polls_invitation invitation WHERE invitation.question_id = question.id
-    AND invitation.voter_key = slip.voter_key AND invitation.voided_at IS NULL))
-ORDER BY slip.question_id, slip.voter_key
+    AND invitation.voter_key = new_ballot.voter_key AND invitation.voided_at IS NULL))
+ORDER BY new_ballot.question_id, new_ballot.voter_key
 ON CONFLICT (question_id, voter_key) DO NOTHING RETURNING receipt, id"""
 
 MARKS = """
 INSERT INTO polls_mark (ballot_id, choice_id, rank)
-SELECT ballot.id, pick.choice_id, pick.rank
-FROM {pick} JOIN {ballot} ON ballot.receipt = pick.receipt"""
+SELECT ballot.id, new_mark.choice_id, new_mark.rank
+FROM {new_mark} JOIN {ballot} ON ballot.receipt = new_mark.receipt"""
 
 TOTALS = """
 UPDATE polls_choice SET votes = polls_choice.votes + moved.votes,
 first_marks = polls_choice.first_marks + moved.first_marks, revision = polls_choice.revision + moved.revision
 FROM (
-    SELECT pick.choice_id, SUM(pick.votes) AS votes, SUM(pick.first_marks) AS first_marks, COUNT(*) AS revision
-    FROM {pick} JOIN {ballot} ON ballot.receipt = pick.receipt
-    GROUP BY pick.choice_id) AS moved
+    SELECT new_mark.choice_id, SUM(new_mark.votes) AS votes, SUM(new_mark.first_marks) AS first_marks, COUNT(*) AS revision
+    FROM {new_mark} JOIN {ballot} ON ballot.receipt = new_mark.receipt
+    GROUP BY new_mark.choice_id) AS moved
 WHERE polls_choice.id = moved.choice_id"""
 
 RANKINGS = """
 INSERT INTO polls_ranking (question_id, choices, ballots)
-SELECT slip.question_id, slip.ranking, COUNT(*)
-FROM {slip} JOIN {ballot} ON ballot.receipt = slip.receipt
-WHERE slip.ranking <> '' GROUP BY slip.question_id, slip.ranking
+SELECT new_ballot.question_id, new_ballot.ranking, COUNT(*)
+FROM {new_ballot} JOIN {ballot} ON ballot.receipt = new_ballot.receipt
+WHERE new_ballot.ranking <> '' GROUP BY new_ballot.question_id, new_ballot.ranking
 ON CONFLICT (question_id, choices) DO UPDATE SET ballots = polls_ranking.ballots + excluded.ballots"""
 
 
-# PostgreSQL takes all but the lock as one statement, and counts from what it has just inserted.
-TOGETHER = f"""
+# PostgreSQL takes all but the lock as one statement, whose parts read what the first one inserts.
+ALL_IN_ONE = f"""
 WITH ballot AS ({BALLOTS}), mark AS ({MARKS}), total AS ({TOTALS}), ranking AS ({RANKINGS})
 SELECT receipt, id FROM ballot"""
 
@@ -122,91 +117,76 @@ def _json_to_recordset(name: str, columns: dict[str, str]) -> str:
     return f"json_to_recordset(%({name})s::json) AS {name} ({', '.join(fields)})"
 
 
-def _same(is_same: str, columns: Iterable[str]) -> str:
-    return " AND ".join(f"question.{name} {is_same} slip.{name}" for name in columns)
+def _unchanged(is_same: str, columns: Iterable[str]) -> str:
+    return " AND ".join(
+        f"question.{name} {is_same} new_ballot.{name}" for name in columns
+    )
 
 
 def _for_sqlite(statement: str) -> str:
     return statement.format(
-        slip=_json_each("slip", BALLOT_COLUMNS),
-        pick=_json_each("pick", MARK_COLUMNS),
+        new_ballot=_json_each("new_ballot", BALLOT_COLUMNS),
+        new_mark=_json_each("new_mark", MARK_COLUMNS),
         ballot="polls_ballot ballot",
-        as_shown=_same("IS", CHECKED_COLUMNS),
+        unchanged=_unchanged("IS", CHECKED_COLUMNS),
         now=":now",
     )
 
 
 def _for_postgresql(statement: str) -> str:
     return statement.format(
-        slip=_json_to_recordset("slip", BALLOT_COLUMNS),
-        pick=_json_to_recordset("pick", MARK_COLUMNS),
+        new_ballot=_json_to_recordset("new_ballot", BALLOT_COLUMNS),
+        new_mark=_json_to_recordset("new_mark", MARK_COLUMNS),
         ballot="ballot",
-        # The times too: a vote that was on its way while the question was closed goes by an old clock.
-        as_shown=_same("IS NOT DISTINCT FROM", CHECKED_COLUMNS | TIMES),
-        # This machine's clock, as everywhere, and how long the totals were waited for since.
-        now="%(now)s::timestamptz + %(own)s * (clock_timestamp() - transaction_timestamp())",
+        # The times too: this vote's clock may be older than the close that it waited for.
+        unchanged=_unchanged("IS NOT DISTINCT FROM", CHECKED_COLUMNS | TIMES),
+        # This machine's clock, as everywhere, plus the time that the lock was waited for.
+        now="%(now)s::timestamptz + %(is_alone)s * (clock_timestamp() - transaction_timestamp())",
     )
 
 
 ON_SQLITE = [_for_sqlite(statement) for statement in (BALLOTS, MARKS, TOTALS, RANKINGS)]
-ON_POSTGRESQL = [_for_postgresql(statement) for statement in (LOCK, TOGETHER)]
+ON_POSTGRESQL = [_for_postgresql(statement) for statement in (LOCK, ALL_IN_ONE)]
 
 
-def _time(moment: datetime | None) -> str | None:
-    """Return a moment as the database writes it."""
-    return moment and str(connection.ops.adapt_datetimefield_value(moment))
+class NewBallot(NamedTuple):
+    """A ballot to be written: a row with BALLOT_COLUMNS, and one with MARK_COLUMNS for each of its marks."""
+
+    ballot: Row
+    marks: list[Row]
 
 
-def _slip(ballot: "models.Ballot", choices: Sequence[int]) -> Row:
-    question = ballot.question
-    ranked = question.kind == Kind.RANKED
-    return {rule: getattr(question, rule) for rule in CHECKED_COLUMNS} | {
-        "pub_date": _time(question.pub_date),
-        "closes_at": _time(question.closes_at),
-        "receipt": ballot.receipt,
-        "question_id": question.pk,
-        "voter_key": ballot.voter_key,
-        "cast_at": _time(ballot.cast_at),
-        "ranking": ranking_text(choices) if ranked else "",
+def insert_ballots(ballots: Sequence[NewBallot]) -> list[int | None]:
+    """Write these ballots in one transaction; return the id of each, None for one that was not written."""
+    parameters: Row = {
+        "new_ballot": _json([new.ballot for new in ballots]),
+        "new_mark": _json([mark for new in ballots for mark in new.marks]),
     }
-
-
-def _picks(ballot: "models.Ballot", choices: Sequence[int]) -> Iterable[Row]:
-    question = ballot.question
-    weights = ballot_increments(question.kind, choices)
-    for rank, choice in enumerate(choices, 1):
-        yield {
-            "receipt": ballot.receipt,
-            "choice_id": choice,
-            "choice_text": question.choice_texts.get(choice),
-            "rank": rank,
-            "votes": weights[choice][0],
-            "first_marks": weights[choice][1],
-        }
-
-
-def insert_ballots(ballots: Sequence[tuple["models.Ballot", Sequence[int]]]) -> None:
-    """Write these ballots with their choices (ids, best first), in one transaction. Those written have an id."""
-    pending = [_slip(*ballot) for ballot in ballots]
-    picks = [pick for ballot in ballots for pick in _picks(*ballot)]
-    parameters = {"slip": json.dumps(pending), "pick": json.dumps(picks)}
     # The driver's own cursors below it: Django's take a third of the time, and cannot do what PostgreSQL needs.
     with connection.cursor() as cursor, connection.wrap_database_errors:
         if connection.vendor == "sqlite":
-            ranked = any(slip["ranking"] for slip in pending)
-            ids = _on_sqlite(cursor.connection, parameters, ranked)
+            is_ranked = any(new.ballot["ranking"] for new in ballots)
+            ids = _on_sqlite(cursor.connection, parameters, is_ranked)
         else:
             ids = _on_postgresql(cursor.connection, parameters)
-    for ballot, _ in ballots:
-        ballot.pk = ids.get(ballot.receipt)
+    return [ids.get(new.ballot["receipt"]) for new in ballots]
+
+
+def _json(rows: list[Row]) -> str:
+    return json.dumps(rows, default=_time)
+
+
+def _time(moment: datetime) -> str:
+    """Return a moment as the database writes it."""
+    return str(connection.ops.adapt_datetimefield_value(moment))
 
 
 def _on_sqlite(
-    database: sqlite3.Connection, parameters: Row, ranked: bool
-) -> dict[str, int]:
-    first, *rest = ON_SQLITE if ranked else ON_SQLITE[:-1]
+    database: sqlite3.Connection, parameters: Row, is_ranked: bool
+) -> dict[object, int]:
+    first, *rest = ON_SQLITE if is_ranked else ON_SQLITE[:-1]
     with transaction.atomic():
-        # The only writer by now: the clock is read after that.
+        # Nobody else writes by now: a clock read before could be older than the close of the question.
         parameters["now"] = _time(timezone.now())
         ids = dict(database.execute(first, parameters).fetchall())
         for statement in rest if ids else []:
@@ -214,16 +194,18 @@ def _on_sqlite(
     return ids
 
 
-def _on_postgresql(database: "psycopg.Connection", parameters: Row) -> dict[str, int]:
-    """Send it all at once: all others who vote would wait for an answer in between.
+def _on_postgresql(
+    database: "psycopg.Connection", parameters: Row
+) -> dict[object, int]:
+    """Send it all at once: everybody else who votes would wait for an answer in between.
 
     Prepared, for the server plans such a statement twice as long as it runs it.
     """
     from psycopg import Cursor
 
-    own = not connection.in_atomic_block
-    parameters |= {"now": timezone.now(), "own": int(own)}
-    with database.pipeline(), database.transaction() if own else nullcontext():
+    is_alone = not connection.in_atomic_block
+    parameters |= {"now": timezone.now(), "is_alone": int(is_alone)}
+    with database.pipeline(), database.transaction() if is_alone else nullcontext():
         for statement in ON_POSTGRESQL:
             cursor = Cursor(database)
             cursor.execute(statement, parameters, prepare=True)

@@ -2,16 +2,18 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from ..kinds import InvalidBallot, Kind, ballot_increments, ranking_text
 from ..models import Ballot, Choice, Mark, Question, RankingTotal, Voters
-from . import group_commit
-from .ballot_sql import CHECKED_COLUMNS
+from .ballot_sql import CHECKED_COLUMNS, TIMES, NewBallot, Row, insert_ballots
+from .group_commit import GroupCommit
+from .loop_attempt import LoopBallot, current_attempt
+
+new_ballots = GroupCommit(insert_ballots)
 
 
 class Refused(Exception):
@@ -40,52 +42,71 @@ class QuestionChanged(Refused):
 def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
     """Write this voter's one ballot for these choices (ids, best first), or change it.
 
-    It is the only way in which a vote is written, and it moves the totals
-    with it. Two requests of one voter can race (a double click, two tabs):
-    nobody looks first whether a ballot is there. Both insert, the database
-    refuses the second one, and that one becomes a change of the first, if
-    it has not been withdrawn meanwhile.
+    The one way in which a vote is written, and the totals move with it. A race
+    of one voter (a double click, two tabs): nobody looks first whether a ballot
+    is there. Both insert, the database refuses the second one, and that one
+    becomes a change of the first, if it has not been withdrawn meanwhile.
 
-    Raises Refused, or Choice.DoesNotExist for a choice that this question
-    does not have, or no longer; then nothing has been written. On the loop
-    (see group_commit) the ballot is returned before it is written.
+    The ballot is written when this returns; on the event loop, where nothing
+    may wait, when the answer is sent. Raises InvalidBallot, Refused, or
+    Choice.DoesNotExist for what is no choice of the question, or no longer;
+    then nothing is written.
     """
-    choices = valid_choices(question, choices)
+    choices = question.valid_choices(choices)
     for attempt in range(1, 21):
         ballot = Ballot(question=question, voter_key=voter_key, cast_at=timezone.now())
-        if group_commit.submit(ballot, choices):
-            return ballot
-        ballot = _change(question, voter_key, choices)
-        if ballot:
-            return ballot
+        written = _insert(ballot, choices) or _change(question, voter_key, choices)
+        if written:
+            return written
         # Other tabs that cast and withdraw would do so in step with this one.
         time.sleep(random.uniform(0, 0.005 * attempt))
     raise OperationalError("This ballot was cast and withdrawn all the time.")
 
 
-def valid_choices(question: Question, choices: Sequence[int]) -> list[int]:
-    """Return the choices in the order of their marks: the voter's, or on unranked questions the page's.
+def _insert(ballot: Ballot, choices: list[int]) -> Ballot | None:
+    """Write a new ballot; None if it cannot be: the voter has one already, say."""
+    attempt = current_attempt.get()
+    if attempt and attempt.is_on_loop:
+        future = new_ballots.submit_from_loop(_rows(ballot, choices), attempt.threads)
+        attempt.ballots.append(LoopBallot(ballot, future))
+        return ballot
+    earlier = attempt.take_over(ballot) if attempt else None
+    if earlier:
+        return earlier.written()
+    ballot.pk = new_ballots.submit(_rows(ballot, choices))
+    return ballot if ballot.pk is not None else None
 
-    Raises InvalidBallot for too few, too many, or one twice.
-    """
-    most = question.max_marks(len(choices))
-    verb = "Rank" if question.kind == Kind.RANKED else "Select"
-    if len(set(choices)) < len(choices):
-        raise InvalidBallot("You selected a choice twice. Select each one once.")
-    if not choices:
-        raise InvalidBallot("You didn't select a choice.")
-    if len(choices) < question.min_choices:
-        raise InvalidBallot(f"{verb} at least {question.min_choices} choices.")
-    if len(choices) > most:
-        several = f"at most {most} choices" if most > 1 else "only one choice"
-        raise InvalidBallot(f"{verb} {several}.")
-    return list(choices) if question.kind == Kind.RANKED else sorted(choices)
+
+def _rows(ballot: Ballot, choices: list[int]) -> NewBallot:
+    question = ballot.question
+    row = {name: getattr(question, name) for name in (*CHECKED_COLUMNS, *TIMES)} | {
+        "receipt": ballot.receipt,
+        "question_id": question.pk,
+        "voter_key": ballot.voter_key,
+        "cast_at": ballot.cast_at,
+        "ranking": question.rules.ranking(choices),
+    }
+    return NewBallot(row, list(_mark_rows(ballot, choices)))
+
+
+def _mark_rows(ballot: Ballot, choices: list[int]) -> Iterator[Row]:
+    increments = ballot.question.rules.increments(choices)
+    for rank, choice in enumerate(choices, 1):
+        votes, first_marks = increments[choice]
+        yield {
+            "receipt": ballot.receipt,
+            "choice_id": choice,
+            "choice_text": ballot.question.choice_texts.get(choice),
+            "rank": rank,
+            "votes": votes,
+            "first_marks": first_marks,
+        }
 
 
 def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | None:
     """Change, or withdraw if there are no choices; return None if there is no ballot."""
     with transaction.atomic():
-        # Before the ballot, as whoever closes or deletes the question does: nobody waits in a circle.
+        # Lock order: the choices before the ballot, as in closing and deleting a question, or they deadlock.
         question.choice_set.lock()
         ballots = Ballot.objects.select_for_update()
         ballot = ballots.filter(question=question, voter_key=voter_key).first()
@@ -97,13 +118,12 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
         if not ballot:
             # A new ballot has nothing against it by now.
             return None
-        marks = ballot.mark_set.order_by("rank")
-        marked = list(marks.values_list("choice_id", flat=True))
+        marks = ballot.mark_set.order_by("rank").values_list("choice_id", flat=True)
+        marked = list(marks)
         if marked != choices:
             if not now.may_change:
-                raise NotChangeable(
-                    "You have voted already, and votes on this poll are final."
-                )
+                sentence = "You have voted already, and votes on this poll are final."
+                raise NotChangeable(sentence)
             _move_marks(question, ballot, marked, choices)
     return ballot
 
@@ -111,8 +131,8 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
 def _require_as_shown(question: Question, choices: list[int]) -> Question:
     """Return the question as it is now, if a ballot of this one, which its voter was shown, can count on it.
 
-    The totals are locked: a vote may have waited there for the question to
-    be closed. Raises Refused or Choice.DoesNotExist.
+    Read with the choices locked: the question may have been closed while this
+    waited for them. Raises Refused or Choice.DoesNotExist.
     """
     now = Question.objects.filter(pk=question.pk).first()
     offered = now.choice_texts if now else {}
@@ -125,7 +145,7 @@ def _require_as_shown(question: Question, choices: list[int]) -> Question:
         raise NotOpen("Your vote was not counted.")
     if any(getattr(question, name) != getattr(now, name) for name in CHECKED_COLUMNS):
         raise QuestionChanged
-    # Longer or shorter, it is open: a new ballot of this voter is written under these.
+    # Open for longer or shorter is no other poll: the next try to insert is checked against these.
     question.pub_date, question.closes_at = now.pub_date, now.closes_at
     return now
 
@@ -146,21 +166,19 @@ def _move_marks(
     question: Question, ballot: Ballot, marked: list[int], choices: list[int]
 ) -> None:
     """Move the marks of a ballot, which the caller has locked, and the totals with them."""
-    before, after = ballot_increments(question.kind, marked), ballot_increments(
-        question.kind, choices
-    )
-    # In id order, whatever a voter changes: two ballots cannot wait for each other.
+    before = question.rules.increments(marked)
+    after = question.rules.increments(choices)
+    # Update in id order, so that two who change their votes cannot deadlock.
     for pk in sorted(before | after):
         rows = Choice.objects.filter(pk=pk, question=question)
-        votes, ballots = after.get(pk, (0, 0)), before.get(pk, (0, 0))
+        old, new = before.get(pk, (0, 0)), after.get(pk, (0, 0))
         if not rows.update(
-            votes=F("votes") + votes[0] - ballots[0],
-            first_marks=F("first_marks") + votes[1] - ballots[1],
+            votes=F("votes") + new[0] - old[0],
+            first_marks=F("first_marks") + new[1] - old[1],
             revision=F("revision") + 1,
         ):
             raise Choice.DoesNotExist
-    if question.kind == Kind.RANKED:
-        _move_ranking(question, marked, choices)
+    _move_ranking(question, marked, choices)
     ballot.mark_set.all().delete()
     ballot.changed_at = timezone.now()
     ballot.save(update_fields=["changed_at"])
@@ -178,7 +196,7 @@ def require_invited(question: Question, voter_key: str) -> None:
 def _move_ranking(question: Question, before: list[int], after: list[int]) -> None:
     """Take a ballot from one ranking to another; its choices are locked, so no other ballot makes the same row."""
     for choices, step in ((before, -1), (after, 1)):
-        text = ranking_text(choices)
-        rows = RankingTotal.objects.filter(question=question, choices=text)
-        if choices and not rows.update(ballots=F("ballots") + step):
-            RankingTotal.objects.create(question=question, choices=text, ballots=step)
+        ranking = question.rules.ranking(choices)
+        rows = RankingTotal.objects.filter(question=question, choices=ranking)
+        if ranking and not rows.update(ballots=F("ballots") + step):
+            rows.create(question=question, choices=ranking, ballots=step)

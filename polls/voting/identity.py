@@ -1,7 +1,7 @@
-"""Who is voting: a browser, an account or an invitation code, turned into one opaque key for each question.
+"""Who is voting: an identity (a browser's cookie, "account:7", "code:...") and its voter key on each question.
 
 No IP address, no user agent and no account is kept beside a ballot. The key of
-a voter on one question says nothing about the same voter on another.
+an identity on one question says nothing about the same one on another.
 """
 
 import hmac
@@ -14,18 +14,18 @@ from django.http import HttpRequest, HttpResponse
 
 from ..codes import new_code, read_code
 from ..models import Invitation, Question, Voters
-from . import on_loop
 from .cast import NotInvited, NotOpen
+from .loop_attempt import current_attempt
 
 COOKIE = "voter"
 _signer = Signer(salt="polls.voters")
 
 
 def new_identity() -> str:
-    attempt = on_loop.attempt.get()
+    attempt = current_attempt.get()
     if not attempt:
         return secrets.token_urlsafe(16)
-    # One request is one voter, though its answer is begun anew in a thread.
+    # One request is one voter, though its answer may be begun anew in a thread.
     attempt.new_identity = attempt.new_identity or secrets.token_urlsafe(16)
     return attempt.new_identity
 
@@ -57,7 +57,7 @@ def _set_cookie(
 
 
 def identify(request: HttpRequest, question: Question) -> str | None:
-    """Return who this is to the question, for voter_key(); None for who cannot vote yet, or when voters are forgotten."""
+    """Return who this is to the question; None for who cannot vote yet, or where voters are forgotten."""
     if not question.voter_salt:
         return None
     if question.voters == Voters.ACCOUNTS:
@@ -69,12 +69,14 @@ def identify(request: HttpRequest, question: Question) -> str | None:
     return _read_cookie(request, COOKIE)
 
 
-def remember_identity(response: HttpResponse, question: Question, voter: str) -> None:
+def remember_identity(
+    response: HttpResponse, question: Question, identity: str
+) -> None:
     """Let the browser show who it is next time. An account is known without."""
     if question.voters == Voters.ANYONE:
-        _set_cookie(response, COOKIE, _signer.sign(voter))
+        _set_cookie(response, COOKIE, _signer.sign(identity))
     elif question.voters == Voters.CODES:
-        code = _signer.sign(voter.removeprefix("code:"))
+        code = _signer.sign(identity.removeprefix("code:"))
         _set_cookie(response, f"code{question.pk}", code, question.get_absolute_url())
 
 
@@ -96,22 +98,22 @@ def forget_draft(response: HttpResponse, question: Question) -> None:
         response.delete_cookie("draft", path=question.get_absolute_url())
 
 
-def voter_key(question: Question, voter: str) -> str:
-    """Return the voter's key on this question: 32 hexadecimal digits. Raises NotOpen if its salt has been erased."""
+def voter_key(question: Question, identity: str) -> str:
+    """Return 32 hexadecimal digits. Raises NotOpen if the question's salt has been erased."""
     if not question.voter_salt:
-        # A voter would have the same key on another question.
+        # The key would be the same on every question without one.
         raise NotOpen("Your vote was not counted: this poll has forgotten its voters.")
     key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
-    return hmac.digest(key, voter.encode(), "sha256").hex()[:32]
+    return hmac.digest(key, identity.encode(), "sha256").hex()[:32]
 
 
 def identity_with_code(question: Question, typed: str) -> str:
-    """Return the voter who has this code. Raises NotInvited if it is none of the question's, or void."""
-    voter = f"code:{read_code(typed)}"
+    """Return the identity of who has this code. Raises NotInvited if it is none of the question's, or void."""
+    identity = f"code:{read_code(typed)}"
     # The codes of a poll that has forgotten its voters are gone.
     invitation = None
     if question.voter_salt:
-        own = question.invitation_set.filter(voter_key=voter_key(question, voter))
+        own = question.invitation_set.filter(voter_key=voter_key(question, identity))
         invitation = own.first()
     if not invitation:
         raise NotInvited(
@@ -119,14 +121,14 @@ def identity_with_code(question: Question, typed: str) -> str:
         )
     if invitation.voided_at:
         raise NotInvited("This code was made void. Ask the organiser for another one.")
-    return voter
+    return identity
 
 
 def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
     """Make invitation codes; return their numbers and the codes, which nothing shows again."""
     codes = [new_code() for _ in range(number)]
     with transaction.atomic():
-        # Two organisers who make codes at once do not give the same numbers.
+        # A race: two organisers who make codes at once would give the same numbers.
         question.choice_set.lock()
         first = question.invitation_set.last_number() + 1
         numbered = list(enumerate(codes, first))

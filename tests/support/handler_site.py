@@ -23,10 +23,11 @@ from django.template import engines
 from django.template.response import TemplateResponse
 from django.urls import include, path, reverse
 from django.utils import translation
-from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
+from polls.audience import SPECTATOR
 from polls.models import Question
+from polls.serving.event_stream import EventStream
 
 events = []
 trail = contextvars.ContextVar("trail", default="")
@@ -210,43 +211,6 @@ async def awaited(request):
     return held(JsonResponse({"path": request.path, "form": request.POST.dict()}))
 
 
-async def awaited_stream(request):
-    translation.activate("fr")
-    leave_trail("awaited")
-    return held(StreamingHttpResponse(async_pieces()))
-
-
-async def async_broken_pieces():
-    yield "one"
-    raise ZeroDivisionError
-
-
-async def awaited_broken_stream(request):
-    return held(StreamingHttpResponse(async_broken_pieces()))
-
-
-async def awaited_endless(request):
-    return held(StreamingHttpResponse(async_pieces(1_000_000)))
-
-
-async def awaited_loop(request):
-    return HttpResponse(str(await on_this_loop()))
-
-
-async def awaited_failure(request):
-    await asyncio.sleep(0)
-    raise ValueError("on purpose")
-
-
-async def awaited_nothing(request):
-    pass
-
-
-class Awaited(View):
-    async def get(self, request):
-        return HttpResponse("a class")
-
-
 async def wait(request):
     note("waits")
     try:
@@ -304,17 +268,10 @@ async def count_awaited(request):
     return HttpResponse(str(number))
 
 
-def served(request):
-    response = held(StreamingHttpResponse((), content_type="text/event-stream"))
+def live(request):
+    response = held(EventStream(1, SPECTATOR, 0))
     response.set_cookie("kept", "for long")
-    response.serve = serve
-    response.enter, response.leave = lambda: True, lambda: None
     return response
-
-
-async def serve(receive, send):
-    note("serving")
-    await send({"type": "http.response.body", "body": b"event", "more_body": False})
 
 
 def handler500(request):
@@ -339,7 +296,7 @@ urlpatterns = [
     path("slow-file", slow_file),
     path("meet", meet),
     path("thread", thread),
-    path("served", served),
+    path("live", live),
     path("slow", slow),
     path("loop", loop),
     path("thread-gate", at_thread_gate),
@@ -348,13 +305,6 @@ urlpatterns = [
         include(
             [
                 path("", awaited),
-                path("stream", awaited_stream),
-                path("broken-stream", awaited_broken_stream),
-                path("endless", awaited_endless),
-                path("loop", awaited_loop),
-                path("failure", awaited_failure),
-                path("nothing", awaited_nothing),
-                path("class", Awaited.as_view()),
                 path("wait", wait),
                 path("gate", at_gate),
                 path("count", count_awaited),

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.http import HttpResponse
 
 from polls.models import Choice
 from polls.serving.asgi_handler import Handler
-from polls.voting.identity import _signer
+from polls.voting.identity import COOKIE, remember_identity
 from tests.support.handler_site import events, note
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -90,7 +91,9 @@ class Visit:
 def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") -> Visit:
     cookies = f"csrftoken={TOKEN}"
     if voter:
-        cookies += f"; voter={_signer.sign(voter)}"
+        response = HttpResponse()
+        remember_identity(response, choice.question, voter)
+        cookies += f"; {COOKIE}={response.cookies[COOKIE].value}"
     body = f"csrfmiddlewaretoken={token}&choice={choice.pk}{form}".encode()
     headers = FORM | {"cookie": cookies, "content-length": str(len(body))}
     to = f"/polls/{choice.question_id}/vote/"

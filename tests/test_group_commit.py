@@ -1,7 +1,6 @@
 """Ballots that wait together are written in one transaction, each with its own outcome."""
 
 import datetime
-import fcntl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,10 +8,12 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from polls.locks import file_lock
 from polls.models import Ballot, Choice, Question
-from polls.voting import ballot_sql, group_commit
-from polls.voting.cast import NotOpen, QuestionChanged, Refused, cast
+from polls.voting.cast import NotOpen, QuestionChanged, Refused, cast, new_ballots
+from polls.voting.group_commit import GroupCommit
 from tests.support.races import outcome
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,13 +24,12 @@ def ask(**fields: object) -> tuple[Question, int]:
     return question, yes.pk
 
 
-def together(*casts):
+def cast_in_one_batch(*casts):
     """Run all in threads of their own, so that they wait for one another; return what each returned or raised."""
     with ThreadPoolExecutor(len(casts)) as threads:
-        with group_commit._write_lock:
+        with new_ballots.write_lock:
             runs = [threads.submit(outcome, cast) for cast in casts]
-            while len(group_commit._pending) < len(casts):
-                time.sleep(0.001)
+            wait_until(lambda: len(new_ballots.pending) == len(casts))
         return [run.result() for run in runs]
 
 
@@ -40,7 +40,7 @@ def voters(question, choice, names):
 @pytest.mark.postgresql
 def test_they_share_a_commit(transactional_db):
     question, yes = ask()
-    together(*voters(question, yes, "abcdef"))
+    cast_in_one_batch(*voters(question, yes, "abcdef"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), count(DISTINCT xmin::text) FROM polls_ballot")
         assert cursor.fetchone() == (6, 1)
@@ -52,7 +52,7 @@ def test_each_has_its_own_outcome(transactional_db):
     over.close()
     _, foreign = ask()
     cast(question, "again", [yes])
-    outcomes = together(
+    outcomes = cast_in_one_batch(
         *voters(question, yes, ["one", "two", "again"]),
         *voters(over, too_late, ["late"]),
         *voters(question, foreign, ["lost"]),
@@ -65,7 +65,7 @@ def test_each_has_its_own_outcome(transactional_db):
 
 def test_one_voter_twice_in_one_transaction_has_one_ballot(transactional_db):
     question, yes = ask()
-    first, second = together(*voters(question, yes, ["same", "same"]))
+    first, second = cast_in_one_batch(*voters(question, yes, ["same", "same"]))
     assert first == second == Ballot.objects.get()
     assert first.receipt == second.receipt
 
@@ -79,7 +79,7 @@ def test_it_goes_with_the_transaction_that_it_was_cast_in(transactional_db):
     question, yes = ask()
     with transaction.atomic():
         cast(question, "mine", [yes])
-        assert not group_commit._pending
+        assert not new_ballots.pending
         transaction.set_rollback(True)
     assert not Ballot.objects.exists()
 
@@ -91,7 +91,7 @@ def test_open_means_the_same_as_elsewhere(transactional_db, opens, closes):
     now, hour = timezone.now(), datetime.timedelta(hours=1)
     until = None if closes is None else now + closes * hour
     question, yes = ask(pub_date=now + opens * hour, closes_at=until)
-    outcome = together(*voters(question, yes, ["a"]))[0]
+    outcome = cast_in_one_batch(*voters(question, yes, ["a"]))[0]
     assert isinstance(outcome, Ballot) == question.is_open
     assert Question.objects.open().exists() == question.is_open
 
@@ -122,13 +122,12 @@ def test_a_locked_database_keeps_nobody_longer_than_its_timeout(
 ):
     question, yes = ask()
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.3)
-    with open(f"{connection.settings_dict['NAME']}.queue", "w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with file_lock(f"{connection.settings_dict['NAME']}.queue", timeout=0):
         began = time.monotonic()
-        outcomes = together(*voters(question, yes, "abcd"))
+        outcomes = cast_in_one_batch(*voters(question, yes, "abcd"))
     assert {type(outcome) for outcome in outcomes} == {OperationalError}
     assert time.monotonic() - began < 2
-    assert together(*voters(question, yes, "a"))[0] == Ballot.objects.get()
+    assert cast_in_one_batch(*voters(question, yes, "a"))[0] == Ballot.objects.get()
 
 
 @pytest.mark.sqlite
@@ -167,8 +166,109 @@ def test_it_is_written_or_refused_at_once(transactional_db, monkeypatch, change,
     if voted:
         cast(question, "a", [yes])
     Question.objects.update(**CHANGES[change])
-    write, tries = ballot_sql.insert_ballots, []
-    noting = lambda ballots: (tries.append(ballots), write(ballots))
-    monkeypatch.setattr(ballot_sql, "insert_ballots", noting)
+    write, tries = new_ballots.write, []
+    noting = lambda ballots: tries.append(ballots) or write(ballots)
+    monkeypatch.setattr(new_ballots, "write", noting)
     assert isinstance(outcome(lambda: cast(question, "a", [yes])), Ballot | Refused)
     assert len(tries) <= 2
+
+
+def squares(numbers):
+    """Write numbers as a database would: one that is negative spoils the transaction, and zero the connection."""
+    if 0 in numbers:
+        raise OperationalError("The connection was lost.")
+    if min(numbers) < 0:
+        raise ValueError(min(numbers))
+    return [number**2 for number in numbers]
+
+
+def submit_together(group, *numbers):
+    runs = [lambda number=number: group.submit(number) for number in numbers]
+    with ThreadPoolExecutor(len(runs)) as threads:
+        with group.write_lock:
+            tasks = [threads.submit(outcome, run) for run in runs]
+            wait_until(lambda: len(group.pending) == len(runs))
+        return [task.result() for task in tasks]
+
+
+def test_what_spoils_a_transaction_harms_none_of_its_neighbours(transactional_db):
+    two, bad, three = submit_together(GroupCommit(squares), 2, -1, 3)
+    assert (two, three) == (4, 9)
+    assert repr(bad) == "ValueError(-1)"
+
+
+def test_a_database_that_is_away_is_asked_once_for_all(transactional_db):
+    tries = []
+    group = GroupCommit(lambda numbers: tries.append(numbers) or squares(numbers))
+    outcomes = submit_together(group, 0, 1, 2)
+    assert {type(outcome) for outcome in outcomes} == {OperationalError}
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("numbers", [[1], [1, 2, 3]])
+def test_those_of_a_thread_that_is_told_to_end_are_not_taken_for_written(
+    transactional_db, numbers
+):
+    def stop(numbers):
+        raise SystemExit
+
+    group = GroupCommit(stop)
+
+    def submit(number):
+        try:
+            return group.submit(number)
+        except SystemExit:
+            return None
+
+    with ThreadPoolExecutor(3) as threads:
+        with group.write_lock:
+            runs = [
+                threads.submit(outcome, lambda number=number: submit(number))
+                for number in numbers
+            ]
+            wait_until(lambda: len(group.pending) == len(numbers))
+        outcomes = [run.result() for run in runs]
+    assert outcomes.count(None) == 1
+    others = [outcome for outcome in outcomes if outcome is not None]
+    assert {type(other) for other in others} <= {OperationalError}
+    assert not group.pending
+
+
+def test_one_thread_at_a_time_writes_for_the_loop(transactional_db):
+    busy, most, batches = [], [], []
+
+    def write(numbers):
+        busy.append(1)
+        most.append(len(busy))
+        batches.append(len(numbers))
+        time.sleep(0.001)
+        busy.pop()
+        return squares(numbers)
+
+    group = GroupCommit(write)
+    with ThreadPoolExecutor(4) as threads:
+        futures = [group.submit_from_loop(number, threads) for number in range(1, 200)]
+        assert [future.result(10) for future in futures] == squares(range(1, 200))
+    assert set(most) == {1} and len(batches) < 100
+
+
+def test_what_was_submitted_cannot_be_cancelled(transactional_db):
+    group = GroupCommit(squares)
+    with ThreadPoolExecutor(1) as threads, group.write_lock:
+        future = group.submit_from_loop(3, threads)
+        assert not future.cancel()
+    assert future.result(10) == 9
+
+
+def test_a_thread_that_was_told_to_end_has_a_successor_for_the_loop(transactional_db):
+    def stop_once(numbers):
+        if 1 in numbers:
+            raise SystemExit
+        return squares(numbers)
+
+    group = GroupCommit(stop_once)
+    with ThreadPoolExecutor(1) as threads:
+        with pytest.raises(OperationalError, match="stopped"):
+            group.submit_from_loop(1, threads).result(10)
+        threads.submit(int).result(10)
+        assert group.submit_from_loop(3, threads).result(10) == 9

@@ -1,0 +1,64 @@
+"""What a view says of where it is answered under ASGI, if that is not a thread of the pool."""
+
+import functools
+from collections.abc import Callable
+
+from django.core import signals
+from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
+from django.db import close_old_connections, reset_queries
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+View = Callable[..., HttpResponseBase]
+
+
+class _MarkedView:
+    """A view with a class for the handler to know. Its decorator stands above all others, where the address is looked up."""
+
+    def __init__(self, view: View) -> None:
+        functools.update_wrapper(self, view)
+        self.view = view
+
+    def __call__(
+        self, request: HttpRequest, *args: object, **kwargs: object
+    ) -> HttpResponseBase:
+        return self.view(request, *args, **kwargs)
+
+
+class LoopView(_MarkedView):
+    pass
+
+
+class ApartView(_MarkedView):
+    pass
+
+
+def may_run_on_loop(view: View) -> LoopView:
+    """Mark a view that is quick, and often needs no database but for a ballot."""
+    return LoopView(view)
+
+
+def takes_thread_apart(view: View) -> ApartView:
+    """Mark a view that one thread of its own answers, also while all threads of the pool wait for the database."""
+    return ApartView(view)
+
+
+_DJANGOS_OWN = {
+    id(receiver)
+    for receiver in (reset_queries, close_old_connections, close_caches, reset_urlconf)
+}
+
+
+def others_listen() -> bool:
+    """Tell whether anybody but Django hears of requests.
+
+    What they do is theirs, and they may be asynchronous: each request is
+    answered in a thread then, which calls them once.
+    """
+    # No any(): this is asked for each page from memory.
+    for signal in (signals.request_started, signals.request_finished):
+        for receiver in signal.receivers:
+            if receiver[0][0] not in _DJANGOS_OWN:
+                return True
+    return False
