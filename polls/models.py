@@ -1,12 +1,11 @@
-"""The polls and their rules: what a question is, who may vote and see, and how a ballot is counted.
+"""The schema: questions, their choices, ballots and invitations; a question's states, and what its organiser promises.
 
-The ballots are the truth. Choice.votes is their running total, moved only in
-the transaction that writes the ballot, so that a recount finds no difference.
+Ballots are written in voting.cast and counted in counting. The totals of a
+choice are running totals of its ballots.
 """
 
 import datetime
 import enum
-import functools
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import connection, models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -51,10 +50,21 @@ RESULTS_RULES: dict[str, str] = {
 }
 
 # Said to those who see results that a spectator does not.
-SEEN_BY: dict[str, str] = {
+SEEN_BY = {
     Results.VOTED: "Only organisers and those who have voted see these results now.",
     Results.CLOSED: "Only organisers see these results now.",
     Results.ORGANISERS: "Only organisers see these results.",
+}
+
+# What never changes once a ballot was cast, and why. The wording of choices goes with the question's.
+FROZEN = {
+    "question_text": "The wording is what people have voted on",
+    "pub_date": "People have voted since then",
+    "kind": "The ballots are of this kind",
+    "min_choices": "The ballots were cast under this rule",
+    "max_choices": "The ballots were cast under this rule",
+    "voters": "Who has voted as one kind of voter could vote again as another",
+    "receipts": "Voters were told so when they voted",
 }
 
 
@@ -64,26 +74,6 @@ class Audience(enum.Enum):
     SPECTATOR = enum.auto()
     VOTER = enum.auto()
     ORGANISER = enum.auto()
-
-
-class OwnBallot(NamedTuple):
-    """A voter's ballot: choice ids in rank order, or as they stand on the page."""
-
-    receipt: str
-    choices: list[int]
-
-
-def _state(
-    pub_date: datetime.datetime,
-    closes_at: datetime.datetime | None,
-    closed_at: datetime.datetime | None,
-    now: datetime.datetime,
-) -> str:
-    if pub_date > now:
-        return "scheduled"
-    if closes_at is not None and (closes_at <= now or closes_at == closed_at):
-        return "closed"
-    return "open"
 
 
 def results_visible_to(results: str, state: str, audience: Audience) -> bool:
@@ -116,10 +106,10 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 
     def voted_on(self) -> "QuestionQuerySet":
         """Return those on which a ballot was ever cast, be it withdrawn or deleted since."""
-        moved = Choice.objects.filter(question=models.OuterRef("pk"), revision__gt=0)
-        ballots = Ballot.objects.filter(question=models.OuterRef("pk"))
+        moved = Choice.objects.filter(question=OuterRef("pk"), revision__gt=0)
+        ballots = Ballot.objects.filter(question=OuterRef("pk"))
         deleted = Q(ballots_deleted_at__isnull=False)
-        return self.filter(deleted | models.Exists(moved) | models.Exists(ballots))
+        return self.filter(deleted | Exists(moved) | Exists(ballots))
 
     def with_ballots(self) -> "QuestionQuerySet":
         """Add `ballots`: how many there are on each."""
@@ -128,21 +118,32 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")
 
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete the questions with all that was cast on them.
+    def note_closed(self) -> None:
+        """Note that these have closed: a clock that is set back opens none of them again, only another end does."""
+        with transaction.atomic():
+            # Race: a vote that began before the end is counted first.
+            Choice.objects.filter(question__in=self).lock()
+            self.exclude(closed_at=F("closes_at")).update(closed_at=F("closes_at"))
 
-        The choices are locked first: a vote under way is waited for and goes
-        too, a later one finds no choice and is refused.
-        """
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete the questions with all that was cast on them."""
         with transaction.atomic(), database.long_statements():
+            # Race: a vote under way is waited for and goes too, a later one finds no choice and is refused.
             Choice.objects.filter(question__in=self).lock()
             Ballot.objects.filter(question__in=self).bulk_delete()
             return super().delete()
 
-    # As Django marks its own: not a method of managers, not callable from templates. (Functions have no such attributes
-    # for a type checker.)
+    # As Django marks its own delete(): it is no method of managers, and templates do not call it. The type checker knows
+    # no attributes of functions.
     delete.queryset_only = True  # type: ignore[attr-defined]
     delete.alters_data = True  # type: ignore[attr-defined]
+
+
+class OwnBallot(NamedTuple):
+    """A voter's ballot: its choices are ids in the order of their marks."""
+
+    receipt: str
+    choices: list[int]
 
 
 def new_voter_salt() -> str:
@@ -218,15 +219,15 @@ class Question(models.Model):
     voter_salt = models.CharField(
         max_length=32, default=new_voter_salt, editable=False, blank=True
     )
-    # Of ballots.csv, in hexadecimal; empty until the first time that it is asked for after the close.
+    # Of ballots.csv, in hexadecimal; empty until it is first asked for after the close.
     ballots_sha256 = models.CharField(
         max_length=64, default="", db_default="", editable=False, blank=True
     )
-    # The end that somebody has seen pass: no clock that is set back opens the question again, only another end does.
+    # The end that was seen to pass. While it equals closes_at the question is closed, whatever the clock says.
     closed_at = models.DateTimeField(null=True, editable=False)
-    # How often it was worded anew where people may have read it before.
+    # How often the wording was changed where people may have read it.
     rewordings = models.PositiveIntegerField(default=0, db_default=0, editable=False)
-    # Set when manage.py purge has deleted the ballots and left the totals.
+    # When manage.py purge deleted the ballots and left the totals.
     ballots_deleted_at = models.DateTimeField(null=True, editable=False)
 
     objects = QuestionQuerySet.as_manager()
@@ -253,26 +254,27 @@ class Question(models.Model):
         return self.question_text
 
     def save(self, **kwargs: Any) -> None:
-        """Save what organisers edit, and note whether it words anew what people may have read."""
+        """Save what organisers edit, and note whether it changes what people may have read."""
         if self._state.adding:
             self.voter_salt = self.voter_salt or new_voter_salt()
             super().save(**kwargs)
             return
-        fields = kwargs.get("update_fields")
-        if fields is None:
-            # The rest is set by statements of their own: what was loaded with this object is old by now.
-            of_organisers = [f for f in self._meta.concrete_fields if f.editable]
-            fields = [f.name for f in of_organisers if not f.primary_key]
+        fields = set(kwargs.get("update_fields") or ())
+        if kwargs.get("update_fields") is None:
+            # Stale read: the others are set by statements of their own, maybe since this object was loaded.
+            own = [field for field in self._meta.concrete_fields if field.editable]
+            fields = {field.name for field in own if not field.primary_key}
         with transaction.atomic():
-            # A vote under way is counted before, a later one finds the new wording.
+            # Race: a vote under way is counted before, a later one finds the new wording.
             self.choice_set.lock()
-            if self._is_reworded(fields):
-                self.rewordings += 1
-                fields = [*fields, "rewordings"]
-            # What is to be voted on has a salt. Where it has been erased, it stays so.
+            read = Question.objects.published().filter(pk=self.pk).first()
+            if read and self._rewords(read, fields):
+                self.rewordings = read.rewordings + 1
+                fields.add("rewordings")
+            # Before the first vote there is a salt; one that was erased after it stays so.
             if not self.voter_salt and not self.has_been_voted_on:
                 self.voter_salt = new_voter_salt()
-                fields = [*fields, "voter_salt"]
+                fields.add("voter_salt")
             super().save(**kwargs | {"update_fields": fields})
 
     def get_absolute_url(self) -> str:
@@ -285,30 +287,26 @@ class Question(models.Model):
         if self.pk:
             self._keep_promises()
 
-    def _is_reworded(self, fields: Iterable[str]) -> bool:
-        """Tell whether saving these fields changes what people may have read, or takes it from them to be changed."""
-        before = Question.objects.published().filter(pk=self.pk).first()
-        if not before:
-            return False
-        self.rewordings = before.rewordings
-        words = {"question_text", "kind"}.intersection(fields)
-        return any(getattr(self, name) != getattr(before, name) for name in words) or (
-            "pub_date" in fields and self.pub_date > timezone.now()
-        )
-
-    def note_rewording(self) -> None:
-        """Note that a choice was changed or taken away, or that the admin added one.
-
-        One that a program adds is not noted: it makes a poll with its choices piece by piece.
-        """
-        read = Question.objects.published().filter(pk=self.pk)
-        read.update(rewordings=F("rewordings") + 1)
-        self.refresh_from_db(fields=["rewordings"])
-
     def delete(
         self, using: str | None = None, keep_parents: bool = False
     ) -> tuple[int, dict[str, int]]:
         return Question.objects.using(using).filter(pk=self.pk).delete()
+
+    def _rewords(self, read: "Question", fields: Collection[str]) -> bool:
+        """Tell whether saving these fields changes what people may have read, or takes it from them to be changed."""
+        if "pub_date" in fields and self.pub_date > timezone.now():
+            return True
+        words = {"question_text", "kind"}.intersection(fields)
+        return any(getattr(self, name) != getattr(read, name) for name in words)
+
+    def note_rewording(self) -> None:
+        """Note that a choice was changed or deleted, or added in the admin.
+
+        One that a program adds is not noted: it makes a poll first and its choices then.
+        """
+        read = Question.objects.published().filter(pk=self.pk)
+        read.update(rewordings=F("rewordings") + 1)
+        self.refresh_from_db(fields=["rewordings"])
 
     @admin.display(boolean=True, ordering="pub_date", description="Published recently?")
     def was_published_recently(self) -> bool:
@@ -316,20 +314,28 @@ class Question(models.Model):
         return now - datetime.timedelta(days=1) <= self.pub_date <= now
 
     def state(self, now: datetime.datetime | None = None) -> str:
-        """Return "scheduled", "open" or "closed"; the clock at this moment decides, as in the queryset.
+        """Return "scheduled", "open" or "closed", by the same rule as the query set; by the clock, or at a given time.
 
-        Whoever is the first to hear that it has closed has that written down, and waits for nothing: it stays closed.
+        What the clock first shows as closed is noted in the background, so that it stays closed.
         """
-        dates = (self.pub_date, self.closes_at, self.closed_at)
-        state = _state(*dates, now or timezone.now())
-        if state == "closed" and not now and self.closed_at != self.closes_at:
-            note = functools.partial(_note_closed, self.pk, self.closes_at)
-            after_close.submit((self.pk, "closed"), note)
-        return state
+        moment = now or timezone.now()
+        if self.pub_date > moment:
+            return "scheduled"
+        if self.closes_at is None:
+            return "open"
+        is_noted = self.closes_at == self.closed_at
+        if self.closes_at > moment and not is_noted:
+            return "open"
+        if not (now or is_noted):
+            after_close.submit((self.pk, "closed"), self._with_this_end().note_closed)
+        return "closed"
 
     def stay_closed(self) -> None:
-        """Write down now that it has closed, for who is about to do what only a closed question allows."""
-        _note_closed(self.pk, self.closes_at)
+        """Note that it has closed before this returns, for who does what only a closed question allows."""
+        self._with_this_end().note_closed()
+
+    def _with_this_end(self) -> QuestionQuerySet:
+        return Question.objects.filter(pk=self.pk, closes_at=self.closes_at)
 
     @property
     def is_open(self) -> bool:
@@ -337,13 +343,13 @@ class Question(models.Model):
 
     @property
     def results_rule(self) -> str:
-        return RESULTS_RULES[self.results]
+        return RESULTS_RULES[Results(self.results)]
 
     @property
     def seen_by(self) -> str:
         """Say who sees results at this moment; nothing where everyone does."""
         everyone = self.results_visible_to(Audience.SPECTATOR)
-        return "" if everyone else SEEN_BY[self.results]
+        return "" if everyone else SEEN_BY[Results(self.results)]
 
     def results_visible_to(self, audience: Audience) -> bool:
         return results_visible_to(self.results, self.state(), audience)
@@ -379,34 +385,18 @@ class Question(models.Model):
 
     @property
     def has_been_voted_on(self) -> bool:
-        """Tell whether a ballot was ever cast, be it withdrawn since: from then on, what voters were told is kept."""
+        """Tell whether a ballot was ever cast, be it withdrawn or deleted since: from then on promises are kept."""
         return Question.objects.voted_on().filter(pk=self.pk).exists()
-
-    # What cannot change once a ballot is cast, and why. The wording of choices goes with the question's.
-    FROZEN = {
-        "question_text": "The wording is what people have voted on",
-        "pub_date": "People have voted since then",
-        "kind": "The ballots are of this kind",
-        "min_choices": "The ballots were cast under this rule",
-        "max_choices": "The ballots were cast under this rule",
-        "voters": "Who has voted as one kind of voter could vote again as another",
-        "receipts": "Voters were told so when they voted",
-    }
-
-    @classmethod
-    def why_frozen(cls, name: str) -> str:
-        labels = {f.name: str(f.verbose_name) for f in cls._meta.concrete_fields}
-        return f"“{labels[name].capitalize()}” cannot change any more. {cls.FROZEN[name]}: duplicate the question instead."
 
     @cached_property
     def frozen_fields(self) -> dict[str, str]:
         """What cannot change any more, by field, with the reason. Asked once for an object: a page does so many times."""
         if not self.has_been_voted_on:
             return {}
-        frozen = {name: f"{reason}." for name, reason in self.FROZEN.items()}
+        frozen = {name: f"{reason}." for name, reason in FROZEN.items()}
         if self.state() == "closed":
             frozen["closes_at"] = (
-                "The poll has closed and its count is public: duplicate the question instead."
+                "The poll has closed and its count is public: duplicate the question instead of opening it again."
             )
         if not self.may_change:
             frozen["may_change"] = (
@@ -415,51 +405,50 @@ class Question(models.Model):
         return frozen
 
     def _keep_promises(self) -> None:
-        """Raise ValidationError if a change would break what those who have voted were told.
+        """Raise ValidationError if this would break what those who have voted were told.
 
-        With the choices locked: a first ballot under way is waited for. It
-        holds until the end of the transaction in which this is called.
+        Race: the choices stay locked until the caller's transaction ends, so that a first ballot under way is waited for.
         """
         with transaction.atomic():
             self.choice_set.lock()
-            before = Question.objects.filter(pk=self.pk).first()
-            if before and before.has_been_voted_on:
-                broken = list(before._broken_by(self))
-                if broken:
-                    raise ValidationError(broken)
+            stored = Question.objects.filter(pk=self.pk).first()
+            broken = list(stored._broken_by(self)) if stored else []
+        if broken:
+            raise ValidationError(broken)
 
     def _broken_by(self, after: "Question") -> Iterator[str]:
-        for name in self.FROZEN:
-            if getattr(self, name) != getattr(after, name):
-                yield self.why_frozen(name)
-        order = Results.values
-        if order.index(after.results) < order.index(self.results):
+        """Say which promises of this, the stored question, are broken if it becomes `after`."""
+        if not self.frozen_fields:
+            return
+        labels = {field.name: str(field.verbose_name) for field in self._meta.fields}
+        for name, reason in self.frozen_fields.items():
+            if getattr(self, name) == getattr(after, name):
+                continue
+            if name in FROZEN:
+                label = labels[name].capitalize()
+                reason = f"“{label}” cannot change any more. {FROZEN[name]}: duplicate the question instead."
+            yield reason
+        if Results.values.index(after.results) < Results.values.index(self.results):
             yield "“Who sees results” can only get stricter, now that people have voted."
-        if after.may_change and not self.may_change:
-            yield "That votes are final cannot be taken back, now that people have voted."
-        if after.closes_at != self.closes_at:
-            now = timezone.now()
-            if self.state(now) == "closed":
-                yield "The poll has closed and its count is public: duplicate the question instead of opening it again."
-            elif after.closes_at and after.closes_at < now:
-                yield "People have voted since then. To close the poll at once, use “Close now” above the form."
+        is_new = (
+            after.closes_at != self.closes_at and "closes_at" not in self.frozen_fields
+        )
+        if is_new and after.closes_at and after.closes_at < timezone.now():
+            yield "People have voted since then. To close the poll at once, use “Close now” above the form."
 
     def close(self) -> bool:
-        """Close the question now; return False if it was not open.
-
-        The choices are locked before the clock is read: votes under way are
-        counted and before that moment, those that wait behind it find it closed.
-        """
+        """Close the question now; return False if it was not open."""
         with transaction.atomic():
+            # Race: votes under way are counted and before this moment, those that wait for the lock find it closed.
             self.choice_set.lock()
             now = timezone.now()
             rows = Question.objects.open(now).filter(pk=self.pk)
             return bool(rows.update(closes_at=now, closed_at=now))
 
     def duplicate(self) -> "Question":
-        """Return a new question with the same choices and promises and no votes, open as long, but from a week ahead.
+        """Return a new question with the same choices and promises and no votes.
 
-        A copy that opened at once would stand before the public unedited.
+        It is open as long, but from a week ahead: else it would stand before the public unedited.
         """
         opens = timezone.now() + datetime.timedelta(days=7)
         kept = ["question_text", "kind", "min_choices", "max_choices"]
@@ -476,11 +465,9 @@ class Question(models.Model):
             )
         return copy
 
-    # These two in plain SQL: each voter's page asks them, and Django takes longer to build a statement
-    # than the database to run it.
-
     def own_ballot(self, voter_key: str) -> OwnBallot | None:
         with connection.cursor() as cursor:
+            # In SQL: each page of a voter asks this, and Django takes longer to build it than the database to answer it.
             cursor.execute(
                 "SELECT ballot.receipt, mark.choice_id FROM polls_ballot ballot"
                 " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
@@ -491,35 +478,28 @@ class Question(models.Model):
         return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
 
 
-def _note_closed(question: int, closes_at: datetime.datetime | None) -> None:
-    with transaction.atomic():
-        # A vote under way by an earlier clock is counted before.
-        Choice.objects.filter(question=question).lock()
-        same = Question.objects.filter(pk=question, closes_at=closes_at)
-        same.exclude(closed_at=closes_at).update(closed_at=closes_at)
-
-
 class ChoiceQuerySet(models.QuerySet["Choice"]):
-
     def lock(self) -> None:
-        """Lock these choices until the transaction ends, in id order: two that lock cannot wait for each other."""
+        """Lock these choices until the transaction ends. Lock order: by id, so that no two who lock can deadlock."""
         list(self.order_by("pk").select_for_update().values_list("pk"))
 
 
+# Moved by ballots alone, in the transaction that writes them.
+TOTALS = frozenset({"votes", "first_marks", "revision"})
+NO_VOTES: dict[str, object] = dict.fromkeys(TOTALS, 0)
+
+
 class Choice(models.Model):
-    # Moved by ballots alone, in the transaction that writes them.
-    TOTALS = frozenset({"votes", "first_marks", "revision"})
-    NOTHING: dict[str, object] = dict.fromkeys(TOTALS, 0)
-    # As they were when the object was loaded.
-    _loaded = NOTHING
+    # The totals when this object was loaded.
+    _loaded = NO_VOTES
 
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
     choice_text = models.CharField("choice", max_length=200)
     votes = models.IntegerField(default=0, db_default=0, editable=False)
-    # The ballots on which it is the first mark: their sum is the number of ballots, without a row of
-    # its own that every vote would have to wait for.
+    # The ballots on which it is the first mark. Their sum is the number of ballots: a row of its own for that number is one
+    # that every vote would wait for.
     first_marks = models.IntegerField(default=0, db_default=0, editable=False)
-    # How often the totals have moved, up or down: their sum is the version of a tally.
+    # How often the totals have moved, up or down. Their sum is the version of a tally.
     revision = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = ChoiceQuerySet.as_manager()
@@ -543,18 +523,18 @@ class Choice(models.Model):
         return self.choice_text
 
     def save(self, **kwargs: Any) -> None:
-        """Save all but the totals: those that were loaded with it are old by now."""
-        named = set(kwargs.get("update_fields") or ())
-        # Of a new one nothing is counted yet, be it the copy of another.
-        counted = self.NOTHING if self._state.adding else self._loaded
-        if self.TOTALS & named or self._totals() != counted:
+        """Save all but the totals: those in this object may be old. Raises ValueError if one was set by hand."""
+        fields = kwargs.get("update_fields")
+        # A new choice has no votes, be it the copy of another.
+        counted = NO_VOTES if self._state.adding else self._loaded
+        if self._totals() != counted or not TOTALS.isdisjoint(fields or ()):
             raise ValueError(
                 "The total of a choice is counted from its ballots. Save it without, and vote on it."
             )
         if self._state.adding:
             super().save(**kwargs)
             return
-        if kwargs.get("update_fields") is None:
+        if fields is None:
             kwargs["update_fields"] = ["question", "choice_text"]
         with transaction.atomic():
             self.question.choice_set.lock()
@@ -563,15 +543,30 @@ class Choice(models.Model):
             if before and before.choice_text != self.choice_text:
                 self.question.note_rewording()
 
+    def delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Delete, and hand the revision on: the version of a tally must not go back."""
+        with transaction.atomic(using):
+            choices = self.question.choice_set
+            choices.lock()
+            revisions = choices.filter(pk=self.pk).values_list("revision", flat=True)
+            revision = revisions.first()
+            heir = choices.exclude(pk=self.pk).order_by("pk").first()
+            if heir and revision:
+                choices.filter(pk=heir.pk).update(revision=F("revision") + revision + 1)
+            self.question.note_rewording()
+            return super().delete(using, keep_parents)
+
     @classmethod
     def from_db(
         cls,
         db: str | None,
         field_names: Collection[str],
         values: Collection[Any],
-        **more: Any,
+        **kwargs: Any,
     ) -> "Choice":
-        choice = super().from_db(db, field_names, values, **more)
+        choice = super().from_db(db, field_names, values, **kwargs)
         choice._loaded = choice._totals()
         return choice
 
@@ -581,38 +576,20 @@ class Choice(models.Model):
         fields: Iterable[str] | None = None,
         from_queryset: models.QuerySet["Choice"] | None = None,
     ) -> None:
-        fields = None if fields is None else set(fields)
-        super().refresh_from_db(using, fields, from_queryset)
-        read = self._totals()
-        if fields is not None:
-            read = {name: read[name] for name in self.TOTALS.intersection(fields)}
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        read = {n: v for n, v in self._totals().items() if names is None or n in names}
         self._loaded = self._loaded | read
 
     def _totals(self) -> dict[str, object]:
-        return {name: self.__dict__.get(name) for name in self.TOTALS}
-
-    def delete(
-        self, using: str | None = None, keep_parents: bool = False
-    ) -> tuple[int, dict[str, int]]:
-        """Delete, and hand the revision on: the version of a tally must not go back."""
-        with transaction.atomic(using):
-            choices = self.question.choice_set
-            choices.lock()
-            revision = (
-                choices.filter(pk=self.pk).values_list("revision", flat=True).first()
-            )
-            heir = choices.exclude(pk=self.pk).order_by("pk").first()
-            if heir and revision:
-                choices.filter(pk=heir.pk).update(revision=F("revision") + revision + 1)
-            self.question.note_rewording()
-            return super().delete(using, keep_parents)
+        # Without loading what is deferred.
+        return {name: self.__dict__.get(name) for name in TOTALS}
 
 
 class RankingTotal(models.Model):
     """How many ballots of a ranked question give its choices in this order.
 
-    A running total as Choice.votes is: a run-off takes the time of the
-    rankings that occur, and not of the ballots.
+    A running total as Choice.votes is: instant run-off takes the time of the different rankings, not of the ballots.
     """
 
     question = models.ForeignKey(Question, on_delete=models.CASCADE, db_index=False)
@@ -637,7 +614,7 @@ class RankingTotal(models.Model):
 
 class BallotQuerySet(models.QuerySet["Ballot"]):
     def bulk_delete(self) -> int:
-        """Delete by statements of their own: Django would load each ballot into memory."""
+        """Delete these and their marks in two statements: Django would load each ballot into memory."""
         with transaction.atomic():
             Mark.objects.filter(ballot__in=self).delete()
             return self._raw_delete(self.db)
@@ -698,35 +675,42 @@ class Mark(models.Model):
 def is_used() -> models.Exists:
     """Tell, in a query for invitations, whether a ballot was cast with one."""
     ballots = Ballot.objects.filter(
-        question=models.OuterRef("question"), voter_key=models.OuterRef("voter_key")
+        question=OuterRef("question"), voter_key=OuterRef("voter_key")
     )
-    return models.Exists(ballots)
+    return Exists(ballots)
+
+
+def _ballot_of_invitation() -> Exists:
+    return Exists(
+        Ballot.objects.filter(
+            question=OuterRef("question"), voter_key=OuterRef("voter_key")
+        )
+    )
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def last_number(self) -> int:
         return self.aggregate(last=models.Max("number"))["last"] or 0
 
+    def with_use(self) -> "InvitationQuerySet":
+        """Add `used`: whether a ballot was cast with it."""
+        return self.annotate(used=_ballot_of_invitation())
+
     def unused(self) -> "InvitationQuerySet":
-        return self.filter(~is_used(), voided_at=None)
+        return self.filter(~_ballot_of_invitation(), voided_at=None)
 
     def valid(self, voter_key: str) -> bool:
         return self.filter(voter_key=voter_key, voided_at=None).exists()
 
     def void(self) -> int:
-        """Void those that are not used; return how many.
-
-        The choices are locked first: a vote under way uses its code, a later
-        one finds it void.
-        """
+        """Void those that are not used; return how many."""
         with transaction.atomic():
-            # In a query of their own: PostgreSQL would lock the invitations and the question too, for
-            # which a vote under way and this would wait for each other.
+            # Race: a vote under way uses its code, a later one finds it void. Deadlock: the questions are a subquery, for a
+            # join would lock the invitations too.
             Choice.objects.filter(question__in=self.values("question")).lock()
             ids = list(self.unused().values_list("pk", flat=True))
-            return Invitation.objects.filter(pk__in=ids).update(
-                voided_at=timezone.now()
-            )
+            void = Invitation.objects.filter(pk__in=ids)
+            return void.update(voided_at=timezone.now())
 
 
 class Invitation(models.Model):
