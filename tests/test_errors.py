@@ -199,3 +199,15 @@ def test_no_page_has_inline_script_or_style(client, question):
         page = client.get(path).text
         assert "style=" not in page and "<style" not in page
         assert "<script>" not in page and "onclick" not in page
+
+
+def test_an_error_page_that_cannot_be_made_is_plain_text(db, settings, tmp_path):
+    (tmp_path / "polls").mkdir()
+    (tmp_path / "polls/error.html").write_text("{% if half %}")
+    settings.TEMPLATES = [settings.TEMPLATES[0] | {"DIRS": [tmp_path]}]
+    page = Client().get("/nowhere/")
+    assert (page.status_code, page.headers["Content-Type"]) == (
+        404,
+        "text/plain; charset=utf-8",
+    )
+    assert "There is no poll or page at this address." in page.text

@@ -1,4 +1,4 @@
-"""What views and admin pages put before their work."""
+"""What views and admin pages refuse before their work."""
 
 import functools
 from collections.abc import Callable
@@ -7,11 +7,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from .errors import View, error_page
+from .errors import error_page
+
+View = Callable[..., HttpResponseBase]
 
 
 def require_utf8(view: View) -> View:
-    """Refuse a form that Django would read as Latin-1 rather than say that it is broken."""
+    """Refuse a form that is not UTF-8: Django would read it as Latin-1."""
 
     @functools.wraps(view)
     def inner(
@@ -30,8 +32,8 @@ def require_utf8(view: View) -> View:
 def allow(*methods: str) -> Callable[[View], View]:
     """Answer other methods with 405, its Allow header, and a page instead of a blank.
 
-    The method is looked at before the security token, which a PUT would never
-    have: a view that takes POST guards itself with csrf_protect.
+    The method is looked at before the security token, which a PUT would never have. So a view that takes POST needs
+    csrf_protect of its own.
     """
 
     def decorator(view: View) -> View:

@@ -1,14 +1,14 @@
 """The pages that say what went wrong, and what to do; on .json addresses the same as JSON."""
 
 import errno
+import logging
 import sys
-from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.utils.cache import patch_cache_control
 
 SENTENCES = {
@@ -23,8 +23,8 @@ SENTENCES = {
     503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
 }  # fmt: skip
 
-# Of files that are open, in this process or in all; of room on the disk.
-SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+# Too many open files, in this process or in all; no room on the disk.
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 
 NOT_OUR_NAME = (
     "This site does not answer to the name in the address bar. Use the address that you were given; "
@@ -39,7 +39,7 @@ NO_TOKEN = (
     "Allow cookies for this site, load the form again and send it once more."
 )
 
-View = Callable[..., HttpResponseBase]
+logger = logging.getLogger("polls.errors")
 
 
 def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpResponse:
@@ -49,11 +49,21 @@ def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpRes
         body = {"error": sentence, "status": status}
         response: HttpResponse = JsonResponse(body, status=status)
     else:
-        context = {"title": title, "sentence": sentence}
-        response = render(None, "polls/error.html", context, status=status)
+        response = _page(title, sentence, status)
     # A cache on the way would answer an organiser what it was told for a stranger.
     patch_cache_control(response, private=True, no_cache=True)
     return response
+
+
+def _page(title: str, sentence: str, status: int) -> HttpResponse:
+    context = {"title": title, "sentence": sentence}
+    try:
+        return render(None, "polls/error.html", context, status=status)
+    except (TemplateDoesNotExist, TemplateSyntaxError, ValueError, OSError) as error:
+        logger.error("The error page cannot be shown: %s", error)
+        return HttpResponse(
+            f"{title}. {sentence}\n", "text/plain; charset=utf-8", status
+        )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -78,20 +88,22 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return error_page(request, 403, sentence)
 
 
-def _is_short(error: BaseException | None) -> bool:
-    """Tell whether the system has run out of something, which is there again when others let go of it."""
-    return isinstance(error, OSError) and error.errno in SHORT
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view caught. A database that is locked or away is 503: it comes back."""
+    """Answer what no view caught."""
     error = sys.exc_info()[1]
-    if isinstance(error, OperationalError | InterfaceError) or _is_short(error):
+    if _is_passing(error):
         return unavailable(request)
     if isinstance(error, DataError):
-        # What the request brought (a NUL in a session cookie, say) is nothing that a database can hold.
+        # The request brought what no database can hold: a NUL in a session cookie, say.
         return error_page(request, 400)
     return error_page(request, 500)
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    """Tell whether it comes from a database that is locked or away, or a system that is short of something."""
+    if isinstance(error, OSError):
+        return error.errno in SHORTAGES
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:

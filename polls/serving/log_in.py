@@ -21,7 +21,6 @@ import tempfile
 import threading
 import time
 import unicodedata
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from django.conf import settings
@@ -32,11 +31,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..locks import file_lock
+from .decorators import View
 from .errors import error_page
 from .networks import networks
 from .throttle import Limit, count_wrong, seconds_to_wait
-
-View = Callable[..., HttpResponseBase]
 
 NAME_HERE = Limit("name here", free=5, first=2, longest=60, forgotten=900)
 NAME_ANYWHERE = Limit("name anywhere", free=50, first=60, longest=60, forgotten=900)

@@ -1,4 +1,4 @@
-"""What is done to every request and answer, beside what Django does."""
+"""What is refused of every request and sent with every answer, beside what Django does."""
 
 import codecs
 from collections.abc import Callable
@@ -10,14 +10,13 @@ from django.http.response import HttpResponseBase
 
 from .errors import CUT_OFF, error_page
 
-View = Callable[[HttpRequest], HttpResponseBase]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
-def utf8_only(get_response: View) -> View:
-    """Refuse a request in another encoding before anything reads it.
+def utf8_only(get_response: GetResponse) -> GetResponse:
+    """Refuse a request that says it is in another encoding.
 
-    Python's codecs have names that are no encoding of text (hex, undefined),
-    and Django would try to read the request with them.
+    Some of Python's codecs are none of text (hex, undefined), and Django would read the request with them.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -29,11 +28,10 @@ def utf8_only(get_response: View) -> View:
     return middleware
 
 
-def whole_body(get_response: View) -> View:
-    """Refuse a body that is too large, or was cut off on its way, whatever form it is for.
+def whole_body(get_response: GetResponse) -> GetResponse:
+    """Refuse a body that is too large, or was cut off on its way: the vote for choice 4 that is left of one for choice 40.
 
-    WSGI servers hand on what came when a client goes in the middle: the vote
-    for choice 4 that is left of one for choice 40. ASGI servers do not.
+    WSGI servers hand on what came when a client goes in the middle. ASGI servers do not.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -66,12 +64,8 @@ def _came_whole(request: HttpRequest, length: str) -> bool:
         return False
 
 
-def content_security_policy(get_response: View) -> View:
-    """Send the policy, which is one for all pages, unless a view has sent its own.
-
-    A package that builds it anew for each answer took a fourth of the time of
-    all middleware together.
-    """
+def content_security_policy(get_response: GetResponse) -> GetResponse:
+    """Send the one policy of all pages, unless a view has sent its own."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

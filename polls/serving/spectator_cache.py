@@ -26,6 +26,7 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import get_conditional_response
 
 from ..process_memory import keeps
+from .decorators import View
 from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
@@ -37,7 +38,6 @@ MAX_SIZE = 64 * 1024
 MAX_LENGTH = 100
 
 T = TypeVar("T")
-View = Callable[..., HttpResponseBase]
 
 
 class Cache:
