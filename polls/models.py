@@ -50,7 +50,7 @@ RESULTS_RULES: dict[str, str] = {
 }
 
 # Said to those who see results that a spectator does not.
-SEEN_BY = {
+SEEN_BY: dict[str, str] = {
     Results.VOTED: "Only organisers and those who have voted see these results now.",
     Results.CLOSED: "Only organisers see these results now.",
     Results.ORGANISERS: "Only organisers see these results.",
@@ -267,9 +267,9 @@ class Question(models.Model):
         with transaction.atomic():
             # Race: a vote under way is counted before, a later one finds the new wording.
             self.choice_set.lock()
-            read = Question.objects.published().filter(pk=self.pk).first()
-            if read and self._rewords(read, fields):
-                self.rewordings = read.rewordings + 1
+            before = Question.objects.published().filter(pk=self.pk).first()
+            if before and self._rewords(before, fields):
+                self.rewordings = before.rewordings + 1
                 fields.add("rewordings")
             # Before the first vote there is a salt; one that was erased after it stays so.
             if not self.voter_salt and not self.has_been_voted_on:
@@ -292,12 +292,12 @@ class Question(models.Model):
     ) -> tuple[int, dict[str, int]]:
         return Question.objects.using(using).filter(pk=self.pk).delete()
 
-    def _rewords(self, read: "Question", fields: Collection[str]) -> bool:
+    def _rewords(self, before: "Question", fields: Collection[str]) -> bool:
         """Tell whether saving these fields changes what people may have read, or takes it from them to be changed."""
         if "pub_date" in fields and self.pub_date > timezone.now():
             return True
         words = {"question_text", "kind"}.intersection(fields)
-        return any(getattr(self, name) != getattr(read, name) for name in words)
+        return any(getattr(self, name) != getattr(before, name) for name in words)
 
     def note_rewording(self) -> None:
         """Note that a choice was changed or deleted, or added in the admin.
@@ -343,13 +343,13 @@ class Question(models.Model):
 
     @property
     def results_rule(self) -> str:
-        return RESULTS_RULES[Results(self.results)]
+        return RESULTS_RULES[self.results]
 
     @property
     def seen_by(self) -> str:
         """Say who sees results at this moment; nothing where everyone does."""
         everyone = self.results_visible_to(Audience.SPECTATOR)
-        return "" if everyone else SEEN_BY[Results(self.results)]
+        return "" if everyone else SEEN_BY[self.results]
 
     def results_visible_to(self, audience: Audience) -> bool:
         return results_visible_to(self.results, self.state(), audience)
@@ -430,10 +430,8 @@ class Question(models.Model):
             yield reason
         if Results.values.index(after.results) < Results.values.index(self.results):
             yield "“Who sees results” can only get stricter, now that people have voted."
-        is_new = (
-            after.closes_at != self.closes_at and "closes_at" not in self.frozen_fields
-        )
-        if is_new and after.closes_at and after.closes_at < timezone.now():
+        end, is_closed = after.closes_at, "closes_at" in self.frozen_fields
+        if end and end != self.closes_at and end < timezone.now() and not is_closed:
             yield "People have voted since then. To close the poll at once, use “Close now” above the form."
 
     def close(self) -> bool:

@@ -7,8 +7,8 @@ from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
-from polls.audience import Account, Right, lost_rights
-from polls.models import Audience, Question
+from polls.audience import lost_rights, right_of
+from polls.models import Question
 from tests.support.admin_forms import LIST, act, form
 
 
@@ -59,10 +59,10 @@ def test_who_may_see_a_question_in_the_admin_sees_its_results(staff, question, a
     client = staff(*actions)
     assert client.get(f"/polls/{question.pk}/results.json").status_code == 200
     request = client.get("/polls/").wsgi_request
-    stream = Right(Audience.ORGANISER, question.pk, account=Account.of(request))
-    assert not lost_rights([stream])
+    right = right_of(request, question)
+    assert not lost_rights([right])
     User.objects.get().user_permissions.clear()
-    assert lost_rights([stream])
+    assert lost_rights([right]) == {right}
 
 
 @pytest.mark.parametrize("actions", [["add", "delete"], ["add"]])

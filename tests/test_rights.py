@@ -13,7 +13,7 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from polls.audience import SPECTATOR, Account, Right, lost_rights
+from polls.audience import SPECTATOR, LogIn, Right, lost_rights
 from polls.models import Audience, Question
 from polls.serving import event_stream as live
 from polls.serving.asgi_handler import Handler
@@ -221,11 +221,11 @@ def test_it_takes_three_statements_however_many_watch(
     ask, number, django_assert_num_queries
 ):
     questions = [asked(ask, "voted"), asked(ask, "voted", "accounts")]
-    account = Account("session", 1, b"")
+    log_in = LogIn("session", 1, b"")
     rights = [
-        Right(Audience.VOTER, question, str(n), a)
+        Right(Audience.VOTER, question, str(n), one)
         for n in range(number)
-        for question, a in ((questions[0].pk, None), (questions[1].pk, account))
+        for question, one in ((questions[0].pk, None), (questions[1].pk, log_in))
     ]
     with django_assert_num_queries(3):
         assert lost_rights([*rights, SPECTATOR]) == set(rights)

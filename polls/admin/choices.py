@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.forms.formsets import DELETION_FIELD_NAME
 from django.http import HttpRequest
 
-from ..audience import SEES_ALL
+from ..audience import sees_all_results
 from ..models import Choice, Question
 
 
@@ -70,7 +70,7 @@ class ChoiceInline(admin.TabularInline):
     def has_view_permission(
         self, request: HttpRequest, obj: Question | None = None
     ) -> bool:
-        return any(map(request.user.has_perm, SEES_ALL))
+        return sees_all_results(request.user)
 
     def has_change_permission(
         self, request: HttpRequest, obj: Question | None = None
