@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(
     for item in items:
         if {"start", "share"} & set(item.fixturenames):
             item.add_marker(pytest.mark.server)
-        if "share" in item.fixturenames:
+        named = item.get_closest_marker("xdist_group")
+        if "share" in item.fixturenames and not named:
             item.add_marker(pytest.mark.xdist_group(_server(item)))
     on_server = "DATABASE_URL" in os.environ
     others = ["sqlite", "once"] if on_server else ["postgresql"]

@@ -19,6 +19,7 @@ from polls.voting.cast import (
 from polls.voting.identity import make_codes, voter_key
 from tests.support.ballots import assert_count_adds_up
 from tests.support.races import race
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,7 +100,7 @@ def test_nothing_changes_after_the_close(question, ballots):
         return last
 
     def close():
-        time.sleep(0.05)
+        wait_until(Ballot.objects.filter(changed_at__isnull=False).exists)
         return Question.objects.get().close()
 
     closed, *kept = race(close, *(lambda n=n: keep_changing(n) for n in range(3)))
@@ -151,7 +152,7 @@ def test_a_vote_does_not_change_once_it_was_made_final(question, ballots):
         return last
 
     def make_final():
-        time.sleep(0.05)
+        wait_until(Ballot.objects.filter(changed_at__isnull=False).exists)
         mine = Question.objects.get()
         mine.may_change = False
         mine.full_clean()

@@ -83,7 +83,7 @@ def test_a_deleted_question_takes_the_votes_under_way_along(question):
                 return "gone"
 
     def delete():
-        time.sleep(0.02)
+        wait_until(Ballot.objects.exists)
         return Question.objects.filter(pk=question.pk).delete()
 
     results = race(delete, *(lambda n=n: keep_voting(n) for n in range(3)))
@@ -104,7 +104,7 @@ def test_voters_who_change_while_their_question_is_deleted_block_nobody(question
                 return "gone"
 
     def delete():
-        time.sleep(0.05)
+        wait_until(Ballot.objects.filter(changed_at__isnull=False).exists)
         return Question.objects.filter(pk=question.pk).delete()
 
     results = race(delete, *(lambda n=n: keep_changing(n) for n in range(3)))
@@ -143,8 +143,7 @@ def test_an_organiser_who_renames_a_choice_loses_no_vote(question, admin_client)
                 assert question.ballot_set.exists() and wording() == before
             if turn >= 2:
                 first.set()
-                # Time to read the page, and vote.
-                time.sleep(0.02)
+                wait_until(Ballot.objects.exists)
         return done
 
     results = race(rename, *(lambda n=n: vote(n) for n in range(3)))
