@@ -10,6 +10,9 @@ class Database(Protocol):
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""
 
+    def write_queue(self) -> AbstractContextManager[None]:
+        """Let the workers write one after the other, where the database itself gives them no fair turn."""
+
     def long_statements(self) -> AbstractContextManager[None]:
         """Give the statements of the body all the time that they take, as for a million ballots."""
 

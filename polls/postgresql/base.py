@@ -6,7 +6,7 @@ A server that is frozen does not even do that: then the driver does.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -64,6 +64,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
             [f"{lock}s", f"{statement}s"],
         )
+
+    def write_queue(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def long_statements(self) -> Iterator[None]:

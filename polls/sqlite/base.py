@@ -2,16 +2,18 @@
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.sqlite3 import base
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
+from ..locks import file_lock
 from .file import Connection, DatabaseFile, file_at
 
 # With less room than this on the disk, the log is kept short, and the health check tries whether a write succeeds.
@@ -134,6 +136,27 @@ class DatabaseWrapper(base.DatabaseWrapper):
             # The number that purge keeps there, written anew as it is.
             ((number,),) = cursor.execute("PRAGMA user_version").fetchall()
             cursor.execute(f"PRAGMA user_version = {number}")
+
+    @contextmanager
+    def write_queue(self) -> Iterator[None]:
+        """SQLite would have them sleep ever longer before they try again, and now and then one is unlucky many times."""
+        if self.is_in_memory_db():
+            # It is a test's, and has no file to queue beside.
+            yield
+            return
+        path = f"{self.settings_dict['NAME']}.queue"
+        # No longer than SQLite itself would wait.
+        timeout = self.settings_dict["OPTIONS"]["timeout"]
+        with ExitStack() as held:
+            try:
+                held.enter_context(file_lock(path, timeout, keep_open=True))
+            except TimeoutError:
+                sentence = "The database is busy: those before did not finish."
+                raise OperationalError(sentence) from None
+            except OSError as error:
+                # As when SQLite cannot open its own files.
+                raise OperationalError(f"{path}: {error.strerror}") from None
+            yield
 
     def long_statements(self) -> AbstractContextManager[None]:
         """As on PostgreSQL, where statements have a limit of time."""

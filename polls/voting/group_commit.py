@@ -8,14 +8,13 @@ database that is locked or away.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack, contextmanager
 from typing import Generic, NamedTuple, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
-from ..locks import file_lock
+from ..database import database
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -90,7 +89,7 @@ class GroupCommit(Generic[Item, Result]):
             if starts_request:
                 # As Django does when a request starts: a connection that broke is made anew.
                 connection.close_if_unusable_or_obsolete()
-            with _sqlite_queue():
+            with database.write_queue():
                 # Whatever came while others were writing goes along.
                 pending = self._drain()
                 self._write(pending)
@@ -110,7 +109,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def _write_alone(self, one: _Pending[Item, Result]) -> None:
         try:
-            with _sqlite_queue():
+            with database.write_queue():
                 self._write([one])
         except Exception as error:
             _fail([one], error)
@@ -131,29 +130,3 @@ def _fail(pending: list[_Pending[Item, Result]], error: Exception) -> None:
     for one in pending:
         if not one.future.done():
             one.future.set_exception(error)
-
-
-@contextmanager
-def _sqlite_queue() -> Iterator[None]:
-    """Let the workers write to SQLite one after the other.
-
-    SQLite itself would have them sleep ever longer before they try again, and
-    now and then one is unlucky many times.
-    """
-    if connection.vendor != "sqlite" or connection.is_in_memory_db():
-        # A database in memory is a test's, and has no file to queue beside.
-        yield
-        return
-    path = f"{connection.settings_dict['NAME']}.queue"
-    # No longer than SQLite itself would wait.
-    timeout = connection.settings_dict["OPTIONS"]["timeout"]
-    with ExitStack() as held:
-        try:
-            held.enter_context(file_lock(path, timeout, keep_open=True))
-        except TimeoutError:
-            sentence = "The database is busy: those before did not finish."
-            raise OperationalError(sentence) from None
-        except OSError as error:
-            # As when SQLite cannot open its own files.
-            raise OperationalError(f"{path}: {error.strerror}") from None
-        yield
