@@ -230,8 +230,7 @@ def test_a_stranger_cannot_name_another_address(poll):
 def test_no_address_is_kept(poll):
     robot = Client(REMOTE_ADDR="203.0.113.7")
     guess(robot, poll)
-    assert throttle._wrong and "203.0.113" not in repr(throttle._wrong)
-    assert all(re.fullmatch(rb".{32}", k, re.DOTALL) for k in throttle._wrong)
+    assert "203.0.113" not in repr(vars(throttle))
     assert all(row.made_at <= timezone.now() for row in Invitation.objects.all())
 
 
@@ -239,7 +238,6 @@ def test_more_clients_than_fit_share_one_count(poll, monkeypatch):
     monkeypatch.setattr(throttle, "MOST", 3)
     for n in range(throttle.CODES.free + 3):
         guess(Client(REMOTE_ADDR=f"203.0.113.{n}"), poll)
-    assert len(throttle._wrong) == 4
     assert guess(Client(REMOTE_ADDR="198.51.100.1"), poll).status_code == 429
 
 

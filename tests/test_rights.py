@@ -1,7 +1,7 @@
 """Who loses the right to see hidden results is sent no more of them by a stream that is open."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -60,13 +60,9 @@ class Watcher:
 
 
 @pytest.fixture
-def handler(settings):
-    settings.ASGI_THREADS = 1
-    handler = Handler()
+def handler(handler: Handler) -> Iterator[Handler]:
     yield handler
-    for pool in (handler.threads, live.hub.thread):
-        pool.submit(connections.close_all).result()
-    handler.threads.shutdown()
+    live.hub.thread.submit(connections.close_all).result()
 
 
 def asked(ask, policy: str, voters: str = "anyone") -> Question:

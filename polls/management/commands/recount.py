@@ -2,11 +2,10 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import QuerySet
 
-from ...counting.recount import repair, wrong_ballots, wrong_totals
+from ...counting import recount
 from ...counting.tally import Tally, tally_of
-from ...models import Ballot, Question
+from ...models import Ballot, Question, QuestionQuerySet
 
 
 class Command(BaseCommand):
@@ -36,34 +35,34 @@ class Command(BaseCommand):
             questions = questions.filter(pk=question)
             if not questions.exists():
                 raise CommandError(f"There is no question {question}.")
-        sound = self._recount(questions, repair)
+        adds_up = self._recount(questions, repair)
         if question is not None:
             for line in _count(tally_of(questions[0], exact=True)):
                 self.stdout.write(line)
-        if not sound:
+        if not adds_up:
             raise CommandError("The count does not add up.")
 
-    def _recount(self, questions: QuerySet[Question], repairs: bool) -> bool:
-        """Say what is found; return whether all adds up now."""
+    def _recount(self, questions: QuestionQuerySet, repair: bool) -> bool:
+        """Say what is found, and repair it if asked to; return whether all adds up now."""
         totals = wrong = 0
         for question in questions.iterator():
             if question.ballots_deleted_at:
                 self.stdout.write(_not_recounted(question))
-            found = list(wrong_totals(question))
-            if found and repairs:
-                repair(question)
-            bad = list(wrong_ballots(question))
+            found = list(recount.wrong_totals(question))
+            if found and repair:
+                recount.repair(question)
+            bad = list(recount.wrong_ballots(question))
             totals, wrong = totals + len(found), wrong + len(bad)
             for sentence in found + bad:
                 self.stdout.write(sentence)
         ballots = Ballot.objects.filter(question__in=questions).count()
-        repaired = " (repaired)" if repairs and totals else ""
+        repaired = " (repaired)" if repair and totals else ""
         self.stdout.write(
             f"Questions: {questions.count()}. Ballots: {ballots}. "
             f"Totals that differ: {totals}{repaired}. "
             f"Questions with unsound or other ballots: {wrong}."
         )
-        return not wrong and (repairs or not totals)
+        return not wrong and (repair or not totals)
 
 
 def _not_recounted(question: Question) -> str:
@@ -91,5 +90,5 @@ def _count(tally: Tally) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str], votes: Sequence[int | None]) -> str:
-    """Leave out those that are out."""
+    """List the votes of each choice; None is a choice that is out of the run-off."""
     return "; ".join(f"{name}: {n}" for name, n in zip(names, votes) if n is not None)
