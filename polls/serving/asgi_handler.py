@@ -31,7 +31,7 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve, set_script_prefix
 
@@ -39,12 +39,8 @@ from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, spectator_cache
 from .event_stream import EventStream, hub
 from .on_loop import ApartView, LoopView, others_listen
-from .server_stop import connection_of
+from .server_stop import Message, Receive, Send, connection_of
 
-# ASGI's messages and scopes are dictionaries of mixed values.
-Message = dict[str, object]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 View = Callable[..., object]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,7 +140,7 @@ class Handler(ASGIHandler):
     ) -> None:
         async with ThreadSensitiveContext():
             try:
-                await self._stock_handler(scope, receive, send)
+                await self._stock_handler(dict(scope), receive, send)
             finally:
                 # The thread of this context ends with it, and its connections are not to be kept.
                 await sync_to_async(connections.close_all)()
@@ -187,13 +183,15 @@ class Handler(ASGIHandler):
         """Run middleware and view, on whatever thread this is."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
-        request, response = self.create_request(scope, BytesIO(body))
-        if request is not None:
-            if size:
-                # A chunked body names no length, and Django limits a form by that.
-                request.META["CONTENT_LENGTH"] = str(size)
-            response = self.get_response(request)
-        response._handler_class = self.__class__
+        request, refusal = self.create_request(scope, BytesIO(body))
+        if request and size:
+            # A chunked body names no length, and Django limits a form by that.
+            request.META["CONTENT_LENGTH"] = str(size)
+        response = self.get_response(request) if request else refusal
+        # There is the one or the other.
+        assert response
+        # Django's own, by which it names the sender of request_finished.
+        response._handler_class = self.__class__  # type: ignore[attr-defined]
         try:
             in_memory = self._take(response)
         except BaseException:
@@ -206,13 +204,16 @@ class Handler(ASGIHandler):
 
     def _take(self, response: HttpResponseBase) -> bool:
         """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
-        if not response.streaming or isinstance(response, EventStream):
+        if not isinstance(response, StreamingHttpResponse):
+            return True
+        if isinstance(response, EventStream):
             return True
         if response.is_async:
             return False
-        if not getattr(response, "file_to_stream", None):
+        if isinstance(response, FileResponse) and response.file_to_stream:
+            response.block_size = self.chunk_size
+        else:
             _spool(response)
-        response.block_size = self.chunk_size
         chunks = iter(response)
         first = list(islice(chunks, 2))
         response.streaming_content = self._chunks(first, chunks)
@@ -315,13 +316,14 @@ def _spool(response: StreamingHttpResponse) -> None:
 
 
 @asynccontextmanager
-async def _ended(response: StreamingHttpResponse) -> AsyncIterator[None]:
+async def _ended(response: HttpResponseBase) -> AsyncIterator[None]:
     """End the generator of a stream with it: Django leaves it to the garbage collector."""
     try:
         yield
     finally:
-        if hasattr(response._iterator, "aclose"):
-            await response._iterator.aclose()
+        aclose = getattr(getattr(response, "_iterator", None), "aclose", None)
+        if aclose:
+            await aclose()
 
 
 async def _until_gone(receive: Receive, work: Awaitable[None]) -> None:

@@ -67,7 +67,8 @@ class LoopAttempt:
         """Refuse the database to what runs on the loop's thread meanwhile."""
         self.is_on_loop = True
         for alias in connections:
-            connections[alias] = _NoConnection(self)
+            # It stands for one.
+            connections[alias] = _NoConnection(self)  # type: ignore[assignment]
         try:
             yield
         finally:
@@ -112,6 +113,7 @@ class _NoConnection:
     """Stands where the loop's database connection would be: it can be closed, and nothing else."""
 
     queries_log: deque[str] = deque(maxlen=0)
+    _attempt: LoopAttempt
 
     def __init__(self, attempt: LoopAttempt) -> None:
         self.__dict__["_attempt"] = attempt
