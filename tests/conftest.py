@@ -64,7 +64,7 @@ def no_throttle() -> None:
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
     monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", True)
-    monkeypatch.setattr(rounds, "_kept", {})
+    rounds.clear()
     spectator_cache.clear()
     yield
     spectator_cache.clear()

@@ -3,16 +3,18 @@
 import csv
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import pytest
 from django.core.management import call_command
 
 from polls.counting import rounds
+from polls.counting.instant_runoff import instant_runoff
 from polls.counting.tally import tally_of
 from polls.models import Question
 from polls.voting.cast import cast
+from tests.support.races import outcome
 from tests.support.waiting import wait_until
 
 TEAS = ("Green", "Black", "White", "Herbal")
@@ -38,7 +40,7 @@ def cups(ask, keeping, monkeypatch, transactional_db) -> Question:
 @pytest.fixture
 def gate(monkeypatch) -> Iterator[threading.Event]:
     """Hold up whoever counts many rankings until it is opened; note how often somebody began."""
-    gate, count = threading.Event(), rounds.exact
+    gate, count = threading.Event(), rounds.full_count
     gate.counts = []
 
     def held_up(question):
@@ -46,7 +48,7 @@ def gate(monkeypatch) -> Iterator[threading.Event]:
         assert gate.wait(10)
         return count(question)
 
-    monkeypatch.setattr(rounds, "exact", held_up)
+    monkeypatch.setattr(rounds, "full_count", held_up)
     yield gate
     gate.set()
     wait_until(lambda: rounds.big_counts.is_idle)
@@ -108,16 +110,22 @@ def test_a_vote_is_in_the_totals_at_once_and_the_page_says_that_the_rounds_follo
 def test_a_count_that_began_before_a_vote_is_no_answer_to_its_voter(cups, monkeypatch):
     """Race: it is finished while the voter's own page waits to count."""
     monkeypatch.setattr(rounds, "FEW", 1000)
-    before = rounds.exact(cups.pk)
-    vote(cups, "me")
+    began, gate = threading.Event(), threading.Event()
 
-    @contextmanager
-    def wait():
-        rounds._kept[cups.pk] = before
-        yield
+    def held_up(*ballots):
+        began.set()
+        assert gate.wait(10)
+        return instant_runoff(*ballots)
 
-    monkeypatch.setattr(rounds, "_counting", wait())
-    assert tally_of(cups)["rounds"][0]["votes"] == [6, 0, 0, 1]
+    monkeypatch.setattr(rounds, "instant_runoff", held_up)
+    with ThreadPoolExecutor(2) as threads:
+        before = threads.submit(outcome, lambda: tally_of(cups))
+        assert began.wait(10)
+        vote(cups, "me")
+        own = threads.submit(outcome, lambda: tally_of(cups))
+        gate.set()
+    assert before.result()["rounds"][0]["votes"] == [6, 0, 0, 0]
+    assert own.result()["rounds"][0]["votes"] == [6, 0, 0, 1]
 
 
 def test_however_many_ask_one_thread_counts_once(client, cups, gate):
@@ -163,8 +171,15 @@ def test_few_rankings_are_never_behind(client, cups, monkeypatch):
         assert now["rounds_version"] == now["version"]
 
 
-def test_the_oldest_goes_when_many_are_kept(cups, monkeypatch):
-    monkeypatch.setattr(rounds, "MOST_KEPT", 2)
-    for n in (1, 2, 3):
-        rounds._keep(-n, rounds.exact(cups.pk))
-    assert list(rounds._kept) == [-2, -3]
+def test_the_oldest_goes_when_many_are_kept(
+    ask, keeping, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr(rounds, "MAX_ENTRIES", 2)
+    first, *others = [ask("Which tea?", *TEAS, kind="ranked") for _ in range(3)]
+    for question in (first, *others):
+        tally_of(question)
+    for question in others:
+        with django_assert_num_queries(1):
+            tally_of(question)
+    with django_assert_num_queries(2):
+        tally_of(first)

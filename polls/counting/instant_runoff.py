@@ -6,8 +6,8 @@ choice with the fewest goes out and its ballots move on. A ballot whose choices
 are all out is exhausted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypedDict, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypedDict
 
 # What organisers, voters and recounts read; _last() is what it says.
 TIE_RULE = (
@@ -28,33 +28,36 @@ class Round(TypedDict):
     tied: list[int]
 
 
-R = TypeVar("R")
+class Outcome(NamedTuple):
+    """All rounds, and the choice that is elected: None while there is no ballot."""
+
+    rounds: list[Round]
+    elected: int | None
+
+
 # By choice: what is left of each ranking whose ballots count for it, and how many they are.
 Piles = dict[int, list[tuple[Iterator[int], int]]]
 
 
 def instant_runoff(
-    rankings: Mapping[R, int],
-    order: Sequence[int],
-    read: Callable[[R], Iterable[int]] = iter,
-) -> tuple[list[Round], int | None]:
-    """Return the rounds and the elected choice, which is None while there is no ballot.
+    rankings: Iterable[tuple[Iterable[int], int]], order: Sequence[int]
+) -> Outcome:
+    """Count rankings (choice ids, best first), each with the number of its ballots; each is read as far as it counts.
 
-    `rankings` says how many ballots rank these choice ids, best first, or what
-    `read` makes them of; `order` has all choice ids as they stand on the ballot page.
+    `order` has all choice ids as they stand on the ballot page.
     """
     piles: Piles = {choice: [] for choice in order}
     votes = dict.fromkeys(order, 0)
-    exhausted = _deal(((iter(read(r)), n) for r, n in rankings.items()), piles, votes)
+    exhausted = _deal(((iter(r), ballots) for r, ballots in rankings), piles, votes)
     rounds: list[Round] = []
     while True:
         rounds.append(_round(votes, exhausted))
         in_play = sum(votes.values())
         if not in_play:
-            return rounds, None
+            return Outcome(rounds, None)
         leader = max(votes, key=votes.__getitem__)
         if 2 * votes[leader] > in_play:
-            return rounds, leader
+            return Outcome(rounds, leader)
         lowest = _fewest(list(votes), votes)
         out = rounds[-1]["eliminated"] = _last(lowest, rounds)
         rounds[-1]["tied"] = lowest if len(lowest) > 1 else []
@@ -71,7 +74,7 @@ def _deal(
 ) -> int:
     """Lay each on the pile of its next choice that is still in; return how many ballots have none.
 
-    What was passed over is out and does not come back: nobody reads a ranking twice.
+    What was passed over is out and does not come back: no ranking is read twice.
     """
     exhausted = 0
     for choices, number in ballots:

@@ -1,7 +1,7 @@
-"""The run-off of each ranked question, as this worker counted it last.
+"""A cache of run-offs: of each question with rounds, the last count that this worker made.
 
-A count takes the time of the rankings that occur. Where they are few, it is made
-with the page and never behind. Where they are many, a stale count is served
+A count takes the time of the different rankings. Where they are few, it is made
+with the page and is never behind. Where they are many, pages get the last count
 while one thread makes the next, at most a tenth of the time, however many votes
 come in and pages ask: the totals of a tally are those of this moment, and it
 says which version its rounds have counted.
@@ -16,14 +16,14 @@ from django.db import connection
 
 from .. import process_memory
 from ..background import Background
-from .instant_runoff import Round, instant_runoff
+from .instant_runoff import Outcome, instant_runoff
 
 # Different rankings that are counted with the page: some milliseconds, with as many choices as may be.
 FEW = 1000
 # Beyond what any question has.
 ALL = 10**9
 # Questions whose last count is kept; then the oldest goes.
-MOST_KEPT = 256
+MAX_ENTRIES = 256
 
 # Of each choice: id, revision.
 Revisions = tuple[tuple[int, int], ...]
@@ -37,22 +37,26 @@ UNION ALL SELECT * FROM (
 
 
 def _version(revisions: Revisions) -> int:
-    return sum(number for _, number in revisions)
+    return sum(revision for _, revision in revisions)
 
 
 class Count(NamedTuple):
-    revisions: Revisions
-    rounds: list[Round]
-    elected: int | None
-    # Too many rankings to count them with a page.
-    is_big: bool
+    """The outcome, and how often its choices had moved by then."""
+
+    revisions: Revisions = ()
+    outcome: Outcome = Outcome([], None)
+    # Whether there are too many rankings to count them with a page.
+    is_big: bool = False
 
     @property
     def version(self) -> int:
         return _version(self.revisions)
 
 
-_kept: dict[int, Count] = {}
+NOT_COUNTED = Count()
+
+_counts: dict[int, Count] = {}
+# A page that counts holds it, so that of several at once only one counts.
 _counting = threading.Lock()
 
 
@@ -64,14 +68,19 @@ def nine_times(seconds: float) -> float:
 big_counts = Background("polls-rounds", rest=nine_times)
 
 
-def latest(question: int, revisions: Revisions) -> Count:
-    """Return the count of a question whose choices have moved so often: exact if that is quick, else the last one.
+def clear() -> None:
+    with _counting:
+        _counts.clear()
 
-    Before the first one of many rankings it has no rounds.
+
+def last_count(question: int, revisions: Revisions) -> Count:
+    """Return the count for these revisions if it is quick to make or kept, or else the last one made.
+
+    Where there are many rankings it has no rounds before the first one is made.
     """
     if not process_memory.keeps():
-        return exact(question)
-    known = _kept.get(question)
+        return full_count(question)
+    known = _counts.get(question)
     if known and known.revisions == revisions:
         return known
     if not (known and known.is_big):
@@ -81,54 +90,58 @@ def latest(question: int, revisions: Revisions) -> Count:
     return known
 
 
-def exact(question: int) -> Count:
+def full_count(question: int) -> Count:
+    """Count all ballots now, however long it takes."""
     return _count(*_read(question, ALL))
 
 
 def _count_few(question: int, revisions: Revisions) -> Count:
     with _counting:
-        known = _kept.get(question)
-        # Made while this thread waited. Stale read: it may have begun before the vote that is asked for.
-        is_new = known and (
-            known.revisions == revisions or known.version > _version(revisions)
-        )
-        if known and (known.is_big or is_new):
+        known = _counts.get(question)
+        if known and (known.is_big or _is_fresh(known, revisions)):
             return known
         read, rankings = _read(question, FEW + 1)
         if len(rankings) <= FEW:
             count = _count(read, rankings)
-        elif known:
-            count = known._replace(is_big=True)
         else:
-            count = Count((), [], None, is_big=True)
+            count = (known or NOT_COUNTED)._replace(is_big=True)
         _keep(question, count)
     return count
 
 
+def _is_fresh(known: Count, revisions: Revisions) -> bool:
+    """Tell whether a count that was made while this thread waited has counted these revisions.
+
+    Stale read: it may have begun before the vote whose voter asks.
+    """
+    return known.revisions == revisions or known.version > _version(revisions)
+
+
 def _count_many(question: int) -> None:
-    count = exact(question)
+    count = full_count(question)
     with _counting:
         _keep(question, count)
 
 
 def _keep(question: int, count: Count) -> None:
-    _kept.pop(question, None)
-    while len(_kept) >= MOST_KEPT:
-        del _kept[next(iter(_kept))]
-    _kept[question] = count
+    _counts.pop(question, None)
+    while len(_counts) >= MAX_ENTRIES:
+        del _counts[next(iter(_counts))]
+    _counts[question] = count
 
 
-def _read(question: int, most: int) -> tuple[Revisions, dict[str, int]]:
+def _read(question: int, limit: int) -> tuple[Revisions, dict[str, int]]:
     with connection.cursor() as cursor:
-        cursor.execute(SQL, [question, question, most])
+        cursor.execute(SQL, [question, question, limit])
         rows = cursor.fetchall()
     revisions = sorted((pk, number) for pk, number, ranking in rows if not ranking)
     return tuple(revisions), {ranking: number for _, number, ranking in rows if ranking}
 
 
 def _count(revisions: Revisions, rankings: dict[str, int]) -> Count:
-    rounds, elected = instant_runoff(rankings, [pk for pk, _ in revisions], _ids)
-    return Count(revisions, rounds, elected, is_big=len(rankings) > FEW)
+    ballots = ((_ids(ranking), number) for ranking, number in rankings.items())
+    outcome = instant_runoff(ballots, [pk for pk, _ in revisions])
+    return Count(revisions, outcome, is_big=len(rankings) > FEW)
 
 
 def _ids(ranking: str) -> Iterator[int]:

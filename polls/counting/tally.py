@@ -1,20 +1,34 @@
-"""The tally: the state of a question as every page, file, stream and program gets it."""
+"""The tally: one dictionary with the state of a question, from which every page, file, stream and program tells it."""
 
-import datetime
-from collections import defaultdict
-from collections.abc import Iterable
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
 from django.db import connection
+from django.template.loader import render_to_string
 from django.utils.text import get_text_list
 
-from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
 from . import rounds
 from .instant_runoff import Round
 
 
+class QuestionTally(TypedDict):
+    """`state` is "scheduled", "open" or "closed"; times are ISO 8601."""
+
+    id: int
+    text: str
+    kind: str
+    results: str
+    state: str
+    pub_date: str
+    closes_at: str | None
+
+
 class ChoiceTally(TypedDict):
+    """`percent` is of voters (ballots), from 0.0 to 100.0 with one decimal."""
+
     id: int
     text: str
     votes: int
@@ -33,18 +47,15 @@ class RoundTally(TypedDict):
     tied: list[int]
 
 
-class Tally(TypedDict):
-    """The state of a question, as every page, file and program gets it.
+class Numbers(TypedDict):
+    """A later `version` has counted all that an earlier one has.
 
-    A later version has counted all that an earlier one has. Percentages are of
-    voters (ballots), from 0.0 to 100.0 with one decimal. On a ranked question
-    `votes` are first preferences; `rounds` and `elected` are the run-off, and
-    on the others an empty list and None. `rounds_version` is the version that
-    they have counted: less than `version` while so many different rankings are
-    counted that no page waits for it, and None where there are no rounds.
+    On a question with rounds `votes` are first preferences, and `rounds` and `elected` are the run-off; on others
+    they are an empty list and None. `rounds_version` is the version that the rounds have counted: less than
+    `version` while so many different rankings are counted that no page waits for it, and None where there are none.
     """
 
-    question: dict[str, object]
+    question: QuestionTally
     version: int
     ballots: int
     choices: list[ChoiceTally]
@@ -53,118 +64,140 @@ class Tally(TypedDict):
     rounds_version: int | None
 
 
-class _TallyRow(NamedTuple):
-    """One choice of a question, or a question without choices."""
+class Tally(Numbers):
+    """The numbers, and what is said of them: who is elected, which votes the rounds lack, where the rule for ties decided.
 
-    question: int
-    question_text: str
-    pub_date: datetime.datetime
-    closes_at: datetime.datetime | None
-    closed_at: datetime.datetime | None
-    kind: str
-    results: str
-    choice: int | None
-    choice_text: str | None
-    votes: int | None
-    first_marks: int | None
-    revision: int | None
+    `rounds_table` is HTML, as the results page shows it. All are empty where there is nothing to say.
+    """
 
-    def state(self) -> str:
-        question = Question(
-            pk=self.question,
-            pub_date=self.pub_date,
-            closes_at=self.closes_at,
-            closed_at=self.closed_at,
-            voter_salt="",
-        )
-        return question.state()
+    outcome: str
+    behind: str
+    ties: list[str]
+    rounds_table: str
 
 
-_TALLY_FIELDS = [
-    "pk",
+class _ChoiceRow(NamedTuple):
+    pk: int
+    choice_text: str
+    votes: int
+    first_marks: int
+    revision: int
+
+
+_QUESTION_FIELDS = [
+    "id",
     "question_text",
     "pub_date",
     "closes_at",
     "closed_at",
     "kind",
     "results",
-    "choice__pk",
-    "choice__choice_text",
-    "choice__votes",
-    "choice__first_marks",
-    "choice__revision",
 ]
 
 
-def _revisions(rows: list[_TallyRow]) -> rounds.Revisions:
-    return tuple((row.choice, row.revision) for row in rows if row.choice)
+def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
+    """Count these questions, by id: one statement, so that each tally is of one moment.
+
+    Each with rounds that has moved takes a statement more, for its rankings.
+    """
+    choice_fields = [f"choice__{name}" for name in _ChoiceRow._fields]
+    ordered = questions.order_by("pk", "choice__pk")
+    rows = ordered.values_list(*_QUESTION_FIELDS, *choice_fields)
+    split = len(_QUESTION_FIELDS)
+    tallies = {}
+    for values, group in itertools.groupby(rows, key=lambda row: row[:split]):
+        # Without a salt, which would be made anew for each.
+        question = Question(**dict(zip(_QUESTION_FIELDS, values)), voter_salt="")
+        # A question without choices has one row, without a choice.
+        choices = [_ChoiceRow._make(row[split:]) for row in group if row[split]]
+        count = _count(question, choices)
+        tallies[question.pk] = _tally(question, question.state(), choices, count)
+    return tallies
 
 
-def _tally(rows: list[_TallyRow], state: str, count: rounds.Count | None) -> Tally:
-    """Make the tally of a question's rows and, if it is a ranked one, its last count."""
-    question, rows = rows[0], [row for row in rows if row.choice]
-    if state == "closed":
-        count = _final(rows, count)
-    version, votes, ballots = _totals(rows, count)
-    counted = count.rounds if count else []
-    return {
+def tally_of(question: Question, exact: bool = False) -> Tally:
+    """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`.
+
+    A statement of its own: with the one of tallies_of(), which Django builds anew each time, a results page takes a third
+    more time.
+    """
+    # Before the choices are read: the tally of a closed question lacks no vote of its last moment.
+    state = question.state()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice"
+            " WHERE question_id = %s ORDER BY id",
+            [question.pk],
+        )
+        choices = [_ChoiceRow._make(row) for row in cursor.fetchall()]
+    return _tally(question, state, choices, _count(question, choices, exact))
+
+
+def _count(
+    question: Question, choices: Sequence[_ChoiceRow], exact: bool = False
+) -> rounds.Count:
+    if not question.rules.has_rounds:
+        return rounds.NOT_COUNTED
+    if exact:
+        return rounds.full_count(question.pk)
+    revisions = tuple((choice.pk, choice.revision) for choice in choices)
+    return rounds.last_count(question.pk, revisions)
+
+
+def _tally(
+    question: Question, state: str, choices: Sequence[_ChoiceRow], count: rounds.Count
+) -> Tally:
+    if state == "closed" and count.version < sum(row.revision for row in choices):
+        # Nobody is elected by some of the ballots.
+        count = rounds.NOT_COUNTED
+    version, votes, ballots = _totals(choices, count)
+    numbers: Numbers = {
         "question": _question(question, state),
         "version": version,
         "ballots": ballots,
-        "choices": [
-            {
-                "id": row.choice,
-                "text": row.choice_text,
-                "votes": votes[row.choice],
-                "percent": _percent(votes[row.choice], ballots),
-            }
-            for row in rows
-        ],
-        "rounds": [_round(round_, votes) for round_ in counted],
-        "elected": count.elected if count else None,
-        "rounds_version": count.version if count and counted else None,
+        "choices": [_choice(row, votes[row.pk], ballots) for row in choices],
+        "rounds": [_round(round_, votes) for round_ in count.outcome.rounds],
+        "elected": count.outcome.elected,
+        "rounds_version": count.version if count.outcome.rounds else None,
     }
-
-
-def _question(row: _TallyRow, state: str) -> dict[str, object]:
+    ties = _ties(numbers)
     return {
-        "id": row.question,
-        "text": row.question_text,
-        "kind": row.kind,
-        "results": row.results,
-        "state": state,
-        "pub_date": row.pub_date.isoformat(),
-        "closes_at": row.closes_at and row.closes_at.isoformat(),
+        **numbers,
+        "outcome": _outcome(numbers),
+        "behind": _behind(numbers) if question.rules.has_rounds else "",
+        "ties": ties,
+        "rounds_table": _rounds_table(numbers, ties),
     }
-
-
-def _final(rows: list[_TallyRow], count: rounds.Count | None) -> rounds.Count | None:
-    """Return the count of a closed question if it has counted all: nobody is elected by some of the ballots."""
-    is_final = count and count.version >= sum(row.revision for row in rows)
-    return count if is_final else None
 
 
 def _totals(
-    rows: list[_TallyRow], count: rounds.Count | None
+    choices: Sequence[_ChoiceRow], count: rounds.Count
 ) -> tuple[int, dict[int, int], int]:
     """Return version, votes by choice, and ballots: of the count, if it is not older, so that a page adds up in itself."""
-    version = sum(row.revision for row in rows)
-    if count and count.rounds and count.version >= version:
-        first = count.rounds[0]
-        votes = {row.choice: first["votes"].get(row.choice, 0) for row in rows}
+    version = sum(row.revision for row in choices)
+    if count.outcome.rounds and count.version >= version:
+        first = count.outcome.rounds[0]
+        votes = {row.pk: first["votes"].get(row.pk, 0) for row in choices}
         return count.version, votes, sum(votes.values()) + first["exhausted"]
-    votes = {row.choice: row.votes for row in rows}
-    return version, votes, sum(row.first_marks for row in rows)
+    votes = {row.pk: row.votes for row in choices}
+    return version, votes, sum(row.first_marks for row in choices)
 
 
-def rounds_are_behind(tally: Tally) -> bool:
-    """Tell whether there are votes that the rounds have not counted yet."""
-    has_rounds = KINDS[tally["question"]["kind"]].has_rounds
-    return has_rounds and tally["rounds_version"] != tally["version"]
+def _question(question: Question, state: str) -> QuestionTally:
+    return {
+        "id": question.pk,
+        "text": question.question_text,
+        "kind": question.kind,
+        "results": question.results,
+        "state": state,
+        "pub_date": question.pub_date.isoformat(),
+        "closes_at": question.closes_at.isoformat() if question.closes_at else None,
+    }
 
 
-def _percent(votes: int, ballots: int) -> float:
-    return round(100 * votes / ballots, 1) if ballots else 0.0
+def _choice(row: _ChoiceRow, votes: int, ballots: int) -> ChoiceTally:
+    percent = round(100 * votes / ballots, 1) if ballots else 0.0
+    return {"id": row.pk, "text": row.choice_text, "votes": votes, "percent": percent}
 
 
 def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
@@ -176,84 +209,60 @@ def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
     }
 
 
-def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
-    """Count these questions, by id: one statement, so that each tally is of one moment.
-
-    Each ranked one that has moved takes a statement more, for its rankings.
-    """
-    found = questions.order_by("pk", "choice__pk").values_list(*_TALLY_FIELDS)
-    rows = defaultdict(list)
-    for row in map(_TallyRow._make, found):
-        rows[row.question].append(row)
-    counts = {
-        pk: rounds.latest(pk, _revisions(rows[pk]))
-        for pk in rows
-        if KINDS[rows[pk][0].kind].has_rounds
-    }
-    return {pk: _tally(rows[pk], rows[pk][0].state(), counts.get(pk)) for pk in rows}
-
-
-def tally_of(question: Question, exact: bool = False) -> Tally:
-    """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice"
-            " WHERE question_id = %s ORDER BY id",
-            [question.pk],
-        )
-        choices = cursor.fetchall()
-    rules = (
-        question.pk,
-        question.question_text,
-        question.pub_date,
-        question.closes_at,
-        question.closed_at,
-        question.kind,
-        question.results,
-    )
-    rows = [_TallyRow(*rules, *choice) for choice in choices]
-    # As of a question without choices in tallies_of().
-    rows = rows or [_TallyRow(*rules, None, None, None, None, None)]
-    if not question.rules.has_rounds:
-        return _tally(rows, question.state(), None)
-    count = (
-        rounds.exact(question.pk)
-        if exact
-        else rounds.latest(question.pk, _revisions(rows))
-    )
-    return _tally(rows, question.state(), count)
-
-
-def _behind(tally: Tally) -> str:
-    """Say which votes the rounds have not counted yet; live.js has the same words."""
-    if not rounds_are_behind(tally):
+def _outcome(numbers: Numbers) -> str:
+    """Say who is elected, or would be now."""
+    is_open = numbers["question"]["state"] == "open"
+    if not numbers["rounds"] or is_open and not numbers["elected"]:
         return ""
-    if tally["rounds"]:
+    if not numbers["elected"]:
+        return "No choice is elected: there are no ballots."
+    last = numbers["rounds"][-1]["votes"]
+    n = [choice["id"] for choice in numbers["choices"]].index(numbers["elected"])
+    in_play = sum(votes or 0 for votes in last)
+    ballots = f"{last[n]} of {in_play} ballot{'' if in_play == 1 else 's'}"
+    text = numbers["choices"][n]["text"]
+    beginning = f"{text} would be elected now" if is_open else f"Elected: {text}"
+    return f"{beginning}, with {ballots} in round {len(numbers['rounds'])}."
+
+
+def _behind(numbers: Numbers) -> str:
+    if numbers["rounds_version"] == numbers["version"]:
+        return ""
+    if numbers["rounds"]:
         return "Newer votes are still being counted into the rounds."
     return "The rounds are being counted. They will be here in a few seconds."
 
 
-def _ties(tally: Tally) -> list[str]:
-    """Say where the rule for ties decided; live.js has the same words."""
-    texts = {choice["id"]: choice["text"] for choice in tally["choices"]}
+def _ties(numbers: Numbers) -> list[str]:
+    texts = {choice["id"]: choice["text"] for choice in numbers["choices"]}
     return [
         f"Round {n}: {get_text_list([texts[pk] for pk in round_['tied']], 'and')} were tied; "
         f"{texts[round_['eliminated']]} goes out by the rule below."
-        for n, round_ in enumerate(tally["rounds"], 1)
-        if round_["tied"]
+        for n, round_ in enumerate(numbers["rounds"], 1)
+        if round_["tied"] and round_["eliminated"]
     ]
 
 
-def _outcome(tally: Tally) -> str:
-    """Say who is elected; live.js has the same words for a poll that is open."""
-    is_open = tally["question"]["state"] == "open"
-    if not tally["rounds"] or is_open and not tally["elected"]:
+def _rounds_table(numbers: Numbers, ties: list[str]) -> str:
+    if not numbers["rounds"]:
         return ""
-    if not tally["elected"]:
-        return "No choice is elected: there are no ballots."
-    last, ids = tally["rounds"][-1]["votes"], [c["id"] for c in tally["choices"]]
-    n, in_play = ids.index(tally["elected"]), sum(filter(None, last))
-    ballots = f"{last[n]} of {in_play} ballot{'' if in_play == 1 else 's'}"
-    text = tally["choices"][n]["text"]
-    beginning = f"{text} would be elected now" if is_open else f"Elected: {text}"
-    return f"{beginning}, with {ballots} in round {len(tally['rounds'])}."
+    by_choice = zip(*(round_["votes"] for round_ in numbers["rounds"]))
+    rows = tuple(
+        (choice["text"], choice["id"] == numbers["elected"], votes)
+        for choice, votes in zip(numbers["choices"], by_choice)
+    )
+    exhausted = tuple(round_["exhausted"] for round_ in numbers["rounds"])
+    mark = "Ahead" if numbers["question"]["state"] == "open" else "Elected"
+    return _render_rounds(rows, exhausted, tuple(ties), mark)
+
+
+@functools.lru_cache(maxsize=128)
+def _render_rounds(
+    rows: tuple[tuple[str, bool, tuple[int | None, ...]], ...],
+    exhausted: tuple[int, ...],
+    ties: tuple[str, ...],
+    mark: str,
+) -> str:
+    """Render the table once a change: the reader of live results asks for it four times a second."""
+    context = {"rows": rows, "exhausted": exhausted, "ties": ties, "mark": mark}
+    return render_to_string("polls/_rounds_table.html", context)

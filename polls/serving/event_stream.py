@@ -23,7 +23,7 @@ from django.db import connection, connections
 from django.http import StreamingHttpResponse
 
 from ..audience import Right, lost_rights
-from ..counting.tally import Tally, rounds_are_behind, tallies_of
+from ..counting.tally import Tally, tallies_of
 from ..models import Audience, Question, results_visible_to
 from .descriptors import leave_room
 from .server_stop import (
@@ -410,7 +410,7 @@ class Hub:
             self._channels.pop(question).end(_last_event("gone"))
         elif tally["question"]["state"] == "closed":
             # The last event has the result, so it waits for what is still to be counted.
-            if not rounds_are_behind(tally):
+            if not tally["behind"]:
                 self._channels.pop(question).close(tally)
         else:
             channel.publish(tally, waiting, self._clock())

@@ -1,14 +1,16 @@
 import csv
+from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import ballots_file, fingerprint
-from ..counting.tally import Tally, _behind, _outcome, rounds_are_behind, tally_of
+from ..counting.tally import Tally, tally_of
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.spectator_cache import cache_for_spectators
@@ -31,8 +33,7 @@ def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
     template, places = draw(tally)
-    words = {"outcome": _outcome(tally), "behind": _behind(tally)}
-    context = {"tally": tally, **words, **places}
+    context = {"tally": tally, **places}
     content_type = "image/svg+xml; charset=utf-8"
     response = render(request, template, context, content_type)
     response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
@@ -45,27 +46,34 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
-    if rounds_are_behind(tally) and not tally["rounds"]:
+    if tally["behind"] and not tally["rounds"]:
         sentence = "The rounds are being counted. Try again in a few seconds."
         return unavailable(request, sentence)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"poll-{question_id}-results.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    rows = csv.writer(response)
-    rows.writerow(["choice_id", "choice", "votes", "percent", *_round_names(tally)])
+    csv.writer(response).writerows(_rows(tally))
+    return response
+
+
+def _rows(tally: Tally) -> Iterator[list[object]]:
+    """Yield a head line, and a row a choice; with rounds and, in each row, the outcome, where there are rounds."""
+    rounds = tally["rounds"]
+    names = [*_round_names(tally), "outcome"] if rounds else []
+    outcome = [_harmless(tally["outcome"])] if rounds else []
+    yield ["choice_id", "choice", "votes", "percent", *names]
     for n, choice in enumerate(tally["choices"]):
         text = _harmless(choice["text"])
         # None, once the choice is out, is written as an empty field.
-        by_round = [round_["votes"][n] for round_ in tally["rounds"]]
+        by_round = [round_["votes"][n] for round_ in rounds]
         numbers = [choice["votes"], choice["percent"], *by_round]
-        rows.writerow([choice["id"], text, *numbers])
-    return response
+        yield [choice["id"], text, *numbers, *outcome]
 
 
 def _round_names(tally: Tally) -> list[str]:
     """Name the rounds, with the number of ballots where newer ones are not in them."""
     of = ""
-    if rounds_are_behind(tally):
+    if tally["behind"]:
         first = tally["rounds"][0]
         of = f" of {sum(filter(None, first['votes'])) + first['exhausted']} ballots"
     return [f"round {n}{of}" for n in range(1, len(tally["rounds"]) + 1)]
@@ -78,7 +86,7 @@ def _harmless(text: str) -> str:
 
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
-def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponse:
+def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponseBase:
     question = visible_or_403(request, question_id)
     if question.state() != "closed":
         raise PermissionDenied("The ballots are published after the poll has closed.")

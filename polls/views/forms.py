@@ -59,7 +59,7 @@ class BallotForm(forms.Form):
     @property
     def error_message(self) -> str:
         """The one sentence that says what is wrong; empty if nothing is."""
-        return next(iter(self.non_field_errors()), "")
+        return str(next(iter(self.non_field_errors()), ""))
 
 
 class RefuseFiles(FileUploadHandler):

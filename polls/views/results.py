@@ -1,12 +1,13 @@
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 
 from ..codes import spell
 from ..counting.ballots_csv import fingerprint
 from ..counting.instant_runoff import TIE_RULE
-from ..counting.tally import Tally, _behind, _outcome, _ties, tally_of
+from ..counting.tally import tally_of
 from ..models import Audience, Question
 from ..qr import draw
 from ..serving.decorators import allow
@@ -22,75 +23,23 @@ from .lookups import (
     visible_or_403,
 )
 
+Context = dict[str, object]
+
 
 @cache_for_spectators()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
-    tally, own = tally_of(question), own_ballot(request, question)
-    shown = may_see(request, question)
-    context = {
-        "question": question,
+    own, is_visible = own_ballot(request, question), may_see(request, question)
+    context: Context = {
         "own": own,
         "chosen": own.choices if own else [],
         "receipt": spell(own.receipt) if own and question.receipts else "",
-        "fingerprint": _fingerprint(question) if shown else "",
-        "ballots": tally["ballots"],
-        "streams": _streams(request),
-    }
-    # What must not be seen does not reach the template.
-    context |= present(tally) if shown else {}
-    response = render(request, "polls/results.html", context)
-    return tag(response, _shown_version(tally, shown))
-
-
-def _shown_version(tally: Tally, shown: bool) -> int:
-    """Return what tells an older page from a newer one.
-
-    Where results are hidden that is the number of ballots: the version would
-    tell how often votes were changed.
-    """
-    return tally["version"] if shown else tally["ballots"]
-
-
-def present(tally: Tally) -> dict[str, object]:
-    """Return what a page needs to show results: the tally, and its rounds by choice."""
-    by_choice = zip(*(round_["votes"] for round_ in tally["rounds"]))
-    rounds = [
-        {"choice": choice, "votes": votes}
-        for choice, votes in zip(tally["choices"], by_choice)
-    ]
-    return {
-        "tally": tally,
-        "rounds": rounds,
-        "behind": _behind(tally),
-        "ties": _ties(tally),
-        "outcome": _outcome(tally),
+        "fingerprint": _fingerprint(question) if is_visible else "",
         "tie_rule": TIE_RULE,
     }
-
-
-def _fingerprint(question: Question) -> str:
-    """Return the SHA-256 of ballots.csv where there is one to compare with."""
-    return fingerprint(question) if question.state() == "closed" else ""
-
-
-def _streams(request: HttpRequest) -> bool:
-    """Tell whether this server can hold a stream open: WSGI cannot without a worker for each."""
-    return isinstance(request, ASGIRequest)
-
-
-@allow("GET")
-def live(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = visible_or_403(request, question_id)
-    if not _streams(request):
-        return HttpResponse(status=204)
-    # Even where everyone sees them: the organiser may make that stricter while the stream is open.
-    right = right_of_visitor(request, question)
-    # A browser names the first on coming back, and live.js the second on its first visit.
-    seen = request.headers.get("Last-Event-ID", ""), request.GET.get("version", "")
-    return EventStream(question.pk, right, max(map(version_in, seen)))
+    return _render_tally(request, "polls/results.html", question, is_visible, context)
 
 
 @cache_for_spectators(names_host=True)
@@ -98,17 +47,50 @@ def live(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
-    tally = tally_of(question)
     link = address(request, question.get_absolute_url())
-    context = {
+    # A wall is seen by everybody in the room.
+    is_visible = question.results_visible_to(Audience.SPECTATOR)
+    context: Context = {"link": link, "qr": draw(link)}
+    return _render_tally(request, "polls/share.html", question, is_visible, context)
+
+
+def _render_tally(
+    request: HttpRequest,
+    template: str,
+    question: Question,
+    is_visible: bool,
+    context: Context,
+) -> HttpResponse:
+    """Render a page with the tally, or, where it is hidden, with the number of ballots alone."""
+    tally = tally_of(question)
+    context |= {
         "question": question,
         "ballots": tally["ballots"],
-        "streams": _streams(request),
-        "link": link,
-        "qr": draw(link),
+        "streams": _can_stream(request),
     }
-    # A wall is seen by everybody in the room.
-    shown = question.results_visible_to(Audience.SPECTATOR)
-    context |= present(tally) if shown else {}
-    response = render(request, "polls/share.html", context)
-    return tag(response, _shown_version(tally, shown))
+    # What must not be seen does not reach the template. The version would tell how often votes were changed.
+    context |= {"tally": tally} if is_visible else {}
+    response = render(request, template, context)
+    return tag(response, tally["version"] if is_visible else tally["ballots"])
+
+
+def _fingerprint(question: Question) -> str:
+    """Return the SHA-256 of ballots.csv where there is one to compare with."""
+    return fingerprint(question) if question.state() == "closed" else ""
+
+
+def _can_stream(request: HttpRequest) -> bool:
+    """Tell whether this server can hold a stream open: WSGI cannot without a worker for each."""
+    return isinstance(request, ASGIRequest)
+
+
+@allow("GET")
+def live(request: HttpRequest, question_id: int) -> HttpResponseBase:
+    question = visible_or_403(request, question_id)
+    if not _can_stream(request):
+        return HttpResponse(status=204)
+    # Even where everyone sees them: the organiser may make that stricter while the stream is open.
+    right = right_of_visitor(request, question)
+    # A browser names the first on coming back, and live.js the second on its first visit.
+    seen = request.headers.get("Last-Event-ID", ""), request.GET.get("version", "")
+    return EventStream(question.pk, right, max(map(version_in, seen)))

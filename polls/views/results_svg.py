@@ -31,10 +31,11 @@ def _rounds(tally: Tally) -> dict[str, object]:
     columns = [(16 + slot * n, round_) for n, round_ in enumerate(rounds)]
     rows = []
     for n, choice in enumerate(tally["choices"]):
-        still_in = [
-            (x, round_) for x, round_ in columns if round_["votes"][n] is not None
+        bars = [
+            (x, _bar(round_, votes, choice["id"]))
+            for x, round_ in columns
+            if (votes := round_["votes"][n]) is not None
         ]
-        bars = [(x, _bar(round_, n, choice["id"])) for x, round_ in still_in]
         rows.append((88 + 64 * n, choice, bars))
     return {
         "rows": rows,
@@ -45,8 +46,8 @@ def _rounds(tally: Tally) -> dict[str, object]:
     }
 
 
-def _bar(round_: RoundTally, n: int, choice: int) -> dict[str, object]:
-    votes, in_play = round_["votes"][n], sum(filter(None, round_["votes"]))
+def _bar(round_: RoundTally, votes: int, choice: int) -> dict[str, object]:
+    in_play = sum(filter(None, round_["votes"]))
     return {
         "votes": votes,
         "percent": round(100 * votes / in_play, 1) if in_play else 0.0,

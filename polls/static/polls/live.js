@@ -94,72 +94,17 @@ function show(tally) {
     row.querySelector("meter").value = choice.percent;
   }
   if (counted) showRounds(tally);
-  if (tally.question.kind === "ranked") page.querySelector("[data-behind]").textContent = behind();
+  const behind = page.querySelector("[data-behind]");
+  if (behind) behind.textContent = roundsVersion < version ? tally.behind : "";
   if (moved) announce(tally);
   if (moved) draw();
 }
 
-// The same words as in views.py.
-function outcome({ rounds, elected, choices }) {
-  const n = choices.findIndex((choice) => choice.id === elected);
-  if (n < 0) return "";
-  const { votes } = rounds.at(-1);
-  const inPlay = votes.reduce((sum, one) => sum + (one ?? 0), 0);
-  return `${choices[n].text} would be elected now, with ${votes[n]} of ${count(inPlay, "ballot")} in round ${rounds.length}.`;
-}
-
-function cell(name, text, scope) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (scope) made.scope = scope;
-  return made;
-}
-
-function roundsRow(text, numbers, isAhead) {
-  const row = document.createElement("tr");
-  const head = cell("th", text, "row");
-  if (isAhead) {
-    row.className = "elected";
-    head.append(" ", cell("strong", "Ahead"));
-    head.lastChild.className = "mark";
-  }
-  row.append(head, ...numbers.map((number) => cell("td", number ?? "out")));
-  return row;
-}
-
-// The same words as in views.py.
-function behind() {
-  if (roundsVersion < 0) return "The rounds are being counted. They will be here in a few seconds.";
-  return roundsVersion < version ? "Newer votes are still being counted into the rounds." : "";
-}
-
-// The same words as in views.py.
-function ties({ rounds, choices }) {
-  const text = (id) => choices.find((choice) => choice.id === id).text;
-  return rounds.flatMap(({ tied, eliminated }, n) => tied.length === 0 ? [] : [
-    `Round ${n + 1}: ${tied.slice(0, -1).map(text).join(", ")} and ${text(tied.at(-1))} were tied; `
-    + `${text(eliminated)} goes out by the rule below.`]);
-}
-
-function tieRow(words, columns) {
-  const row = document.createElement("tr");
-  const wide = row.insertCell();
-  wide.colSpan = columns;
-  wide.append(cell("span", words));
-  return row;
-}
-
-// There may be more rounds than before, or fewer: the table is made anew.
-function showRounds({ rounds, elected, choices }) {
-  page.querySelector("[data-outcome]").textContent = outcome({ rounds, elected, choices });
-  const table = page.querySelector("[data-rounds]");
-  if (!table) return;
-  const heads = table.tHead.rows[0];
-  heads.replaceChildren(heads.cells[0], ...rounds.map((_, n) => cell("th", `Round ${n + 1}`, "col")));
-  table.tBodies[0].replaceChildren(
-    ...choices.map(({ id, text }, n) => roundsRow(text, rounds.map(({ votes }) => votes[n]), id === elected)),
-    roundsRow("Exhausted", rounds.map(({ exhausted }) => exhausted), false));
-  table.tFoot.replaceChildren(...ties({ rounds, choices }).map((words) => tieRow(words, heads.cells.length)));
+// The server has rendered the table, as in the page. The wall has none.
+function showRounds(tally) {
+  page.querySelector("[data-outcome]").textContent = tally.outcome;
+  const rounds = page.querySelector("[data-rounds]");
+  if (rounds) rounds.innerHTML = tally.rounds_table;
 }
 
 // The server draws the picture: not for each ballot, and not for everybody in the same moment.
@@ -181,7 +126,7 @@ function announce(tally) {
     announcing = null;
     announcer.textContent = [count(news.ballots, "ballot")]
       .concat(news.choices.map((choice) => `${choice.text}: ${choice.votes}`))
-      .concat(outcome(news) || []).join(", ");
+      .concat(news.outcome || []).join(", ");
   }, ANNOUNCE_EVERY);
 }
 
