@@ -123,7 +123,7 @@ def _server(item: pytest.Item) -> str:
 
 @contextmanager
 def _starting(folder: Path) -> Iterator[Callable[..., Site]]:
-    sites = []
+    sites: list[Site] = []
 
     def start(
         command: str, terminal: bool = False, fresh: bool = False, **environment: str

@@ -29,18 +29,7 @@ class Voter:
     def request(
         self, method: str, path: str, body: bytes = b"", **headers: str
     ) -> Answer:
-        url = urllib.parse.urlsplit(self.base)
-        if url.scheme == "https":
-            # The certificate is made by the test.
-            context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection(
-                url.netloc,
-                timeout=40,
-                context=context,
-                source_address=(self.address, 0),
-            )
-        else:
-            connection = http.client.HTTPConnection(url.netloc, timeout=40)
+        connection = self._connection()
         headers |= self.headers
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
@@ -54,6 +43,17 @@ class Voter:
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
         return Answer(response.status, response.headers, text)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        url = urllib.parse.urlsplit(self.base)
+        if url.scheme == "http":
+            return http.client.HTTPConnection(url.netloc, timeout=40)
+        # The certificate is made by the test.
+        context = ssl._create_unverified_context()
+        own = (self.address, 0)
+        return http.client.HTTPSConnection(
+            url.netloc, timeout=40, context=context, source_address=own
+        )
 
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
@@ -96,7 +96,7 @@ class Voter:
 
     def open_log_in(self) -> None:
         page = self.get("/accounts/login/").text
-        self.token = re.search(r'value="(\w{64})"', page).group(1)
+        (self.token,) = re.findall(r'value="(\w{64})"', page)
 
     def log_in(self, name: str, password: str) -> "Voter":
         self.open_log_in()

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -56,7 +57,7 @@ def made_data() -> Path:
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+        return int(server.getsockname()[1])
 
 
 @functools.cache
@@ -67,7 +68,7 @@ def _hashed(password: str) -> str:
     return PBKDF2PasswordHasher().encode(password, "salt" * 6)
 
 
-def _rows(cursor: sqlite3.Cursor | psycopg.Cursor) -> list:
+def _rows(cursor: sqlite3.Cursor | psycopg.Cursor) -> list[Any]:
     return cursor.fetchall() if cursor.description else []
 
 
@@ -148,7 +149,7 @@ class Site:
         return self.manage("shell", "--no-imports", "-c", code).strip()
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[Callable[..., list]]:
+    def database(self) -> Iterator[Callable[..., list[Any]]]:
         """Yield a function that runs one statement, with %s for values, and returns its rows."""
         url = self.environment.get("DATABASE_URL", "")
         if url.startswith("postgres"):
@@ -156,7 +157,7 @@ class Site:
                 yield lambda sql, *values: _rows(connection.execute(sql, values))
             return
         path = url.removeprefix("sqlite:///").partition("?")[0]
-        path = path or self.folder / "polls.sqlite3"
+        path = path or str(self.folder / "polls.sqlite3")
         with contextlib.closing(
             sqlite3.connect(path, isolation_level=None, timeout=20)
         ) as connection:
@@ -169,7 +170,11 @@ class Site:
     ) -> int:
         """Ask a new question, with these columns set, and return its id."""
         now = datetime.datetime.now(datetime.UTC).isoformat(" ")
-        columns = {"question_text": text, "pub_date": now, "voter_salt": "salt"}
+        columns: dict[str, object] = {
+            "question_text": text,
+            "pub_date": now,
+            "voter_salt": "salt",
+        }
         columns |= promises
         places = ", ".join(["%s"] * len(columns))
         question = (
@@ -181,7 +186,7 @@ class Site:
             " VALUES (%s, %s, 0, 0)"
         )
         with self.database() as run:
-            pk = run(question, *columns.values())[0][0]
+            pk = int(run(question, *columns.values())[0][0])
             for choice_text in choices or ("Red", "Blue"):
                 run(choice, pk, choice_text)
         return pk

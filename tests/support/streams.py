@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Stream:
         return [line.removeprefix(start) for line in lines if line.startswith(start)]
 
     @property
-    def tallies(self) -> list[dict]:
+    def tallies(self) -> list[dict[str, Any]]:
         answers = [json.loads(data) for data in self.fields("data")]
         return [answer for answer in answers if "ballots" in answer]
 

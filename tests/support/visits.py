@@ -34,9 +34,9 @@ class Visit:
 
     async def to(self, handler: Callable[..., Awaitable[None]]) -> "Visit":
         path, _, query = self.path.partition("?")
-        headers = {"host": "localhost"} | self.headers
-        headers = [(k.encode(), v.encode("latin1")) for k, v in headers.items()]
-        scope = {"type": "http", "method": self.method, "path": path}
+        named = {"host": "localhost"} | self.headers
+        headers = [(k.encode(), v.encode("latin1")) for k, v in named.items()]
+        scope: dict[str, Any] = {"type": "http", "method": self.method, "path": path}
         scope |= {"query_string": query.encode("latin1"), "headers": headers}
         self.messages = [
             {"type": "http.request", "body": chunk, "more_body": True}
@@ -66,7 +66,7 @@ class Visit:
 
     @property
     def status(self) -> int:
-        return self.sent[0]["status"]
+        return int(self.sent[0]["status"])
 
     @property
     def headers_sent(self) -> list[tuple[bytes, object]]:
