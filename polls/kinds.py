@@ -83,9 +83,9 @@ class Rules:
         """Return what a form sent as choices, in the voter's order, however wrong; empty where a rank is."""
         return data.getlist("choice")
 
-    def read(self, data: QueryDict, ids: Mapping[str, int]) -> list[int]:
+    def read(self, sent: list[str], ids: Mapping[str, int]) -> list[int]:
         """Return which of these ids a form sent. Raises InvalidBallot for what is none of them, and for a gap."""
-        sent = self._filled(self.sent(data))
+        sent = self._filled(sent)
         if not ids.keys() >= set(sent):
             raise InvalidBallot(
                 "You didn't select a choice. "

@@ -29,10 +29,11 @@ class BallotForm(forms.Form):
         self.choices = question.choice_texts
         self.most = question.max_marks(len(self.choices))
         self.ids = {str(pk): pk for pk in self.choices}
+        self.sent = [] if data is None else self.rules.sent(data)
         # What the page shows as chosen: what was sent, however wrong, or else what is given here.
         self.chosen: list[int | None] = list(chosen)
         if data is not None:
-            self.chosen = [self.ids.get(text) for text in self.rules.sent(data)]
+            self.chosen = [self.ids.get(text) for text in self.sent]
 
     def clean(self) -> dict[str, object]:
         # The page has it; a program that votes need not, while nothing else can have been read.
@@ -40,7 +41,7 @@ class BallotForm(forms.Form):
         if self.data.get("wording", only) != self.question.wording_digest:
             raise forms.ValidationError(str(QuestionChanged()))
         try:
-            choices = self.rules.read(self.data, self.ids)
+            choices = self.rules.read(self.sent, self.ids)
             return {"choices": self.question.valid_choices(choices)}
         except InvalidBallot as error:
             raise forms.ValidationError(str(error)) from None
