@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
 
-from polls.serving import log_in, throttle
+from polls.serving import hash_places, log_in, throttle
+from polls.serving.throttle import WrongTries
 from tests.support.people import Voter
 from tests.support.races import outcome
 
@@ -28,8 +29,9 @@ def ann(db) -> User:
 
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
-    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(throttle, "time", clock)
+    clock = SimpleNamespace(now=1000.0)
+    tries = WrongTries(clock=lambda: clock.now)
+    monkeypatch.setattr(throttle, "wrong_tries", tries)
     return clock
 
 
@@ -152,8 +154,9 @@ def test_what_hashes_nothing_does_not_count(ann, clock):
 
 def test_no_name_and_no_address_is_kept(ann):
     tries(3, at(7))
-    kept = repr(throttle._wrong)
-    assert kept != "{}" and not any(word in kept for word in ("ann", "203.0", "wrong"))
+    kept = repr(vars(throttle.wrong_tries))
+    assert len(throttle.wrong_tries) == 3
+    assert not any(word in kept for word in ("ann", "203.0"))
 
 
 class Gated(MD5PasswordHasher):
@@ -174,9 +177,9 @@ class Gated(MD5PasswordHasher):
 @pytest.mark.django_db(transaction=True)
 def test_few_are_hashed_at_once_and_the_others_are_told(settings, monkeypatch):
     settings.PASSWORD_HASHERS = [f"{__name__}.Gated"]
-    monkeypatch.setattr(log_in, "PATIENCE", 10)
+    monkeypatch.setattr(hash_places, "PATIENCE", 10)
     Gated.gate.clear()
-    places = log_in.HASHED + log_in.WAITING
+    places = hash_places.HASHED + hash_places.WAITING
     refused = threading.Semaphore(0)
 
     def visitor(n):
@@ -195,7 +198,7 @@ def test_few_are_hashed_at_once_and_the_others_are_told(settings, monkeypatch):
         429: 16 - places,
         200: places,
     }
-    assert Gated.most == log_in.HASHED
+    assert Gated.most == hash_places.HASHED
     text = next(answer.text for answer in answers if answer.status_code == 429)
     assert "Many people are logging in at this moment. Wait 2 seconds" in text
 

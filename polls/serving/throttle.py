@@ -1,29 +1,27 @@
-"""Who has tried too many wrong codes or passwords, and has to wait.
+"""Throttle: who has tried too many wrong codes or passwords has to wait.
 
-Receipts and invitation codes have 60 bits, which is the real protection; a
-right one always passes. Passwords are people's own: after some wrong ones, the
-next try has to wait ever longer, a minute at most. All of it lives in the
-memory of the worker. No address and no name is kept even there: only a number
-made of it with a key that nobody knows.
+Receipts and invitation codes have 60 bits, which is the real protection; a right one always passes. Passwords are
+people's own: after some wrong ones, the next try has to wait ever longer, a minute at most. All of it lives in the
+memory of the worker.
 """
 
 import hmac
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from django.http import HttpRequest
 
 from .networks import networks
 
-# So much is told apart; what is more shares one count until the oldest is forgotten.
-MOST = 100_000
+# So many are told apart. All others share one count, until the oldest are forgotten.
+MAX_COUNTS = 100_000
 
 
 class Limit(NamedTuple):
-    """How many wrong ones are free, and then the seconds to wait: so many at first, twice as many after each, to `longest`."""
+    """So many wrong tries are free. Then come the seconds to wait: `first`, twice as many after each, at most `longest`."""
 
     name: str
     free: int
@@ -39,49 +37,70 @@ CODES = Limit("codes", 30, 60, 60, 60)
 CODES_AROUND = CODES._replace(name="codes around", free=120)
 
 
-class _Wrong(NamedTuple):
+class _Count(NamedTuple):
     number: int
     last: float
     forgotten: float
 
+    def is_over(self, now: float) -> bool:
+        return now - self.last >= self.forgotten
 
-_key = secrets.token_bytes(32)
-_wrong: dict[bytes, _Wrong] = {}
-_lock = threading.Lock()
+
+class WrongTries:
+    """The wrong tries of each name or network under each limit.
+
+    Neither is kept here: only a number made of it with a key that nobody knows.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        max_counts: int = MAX_COUNTS,
+    ) -> None:
+        self._clock = clock
+        self._max_counts = max_counts
+        self._key = secrets.token_bytes(32)
+        self._counts: dict[bytes, _Count] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._counts.clear()
+
+    def seconds_to_wait(self, limit: Limit, who: str) -> float:
+        """Return 0 if the next try is free."""
+        found = self._counts.get(self._hidden(limit, who))
+        now = self._clock()
+        if not found or found.number < limit.free or found.is_over(now):
+            return 0
+        pause = limit.first * 2.0 ** min(found.number - limit.free, 20)
+        return max(0, found.last + min(pause, limit.longest) - now)
+
+    def count(self, limit: Limit, who: str) -> None:
+        now, key = self._clock(), self._hidden(limit, who)
+        with self._lock:
+            while self._counts and next(iter(self._counts.values())).is_over(now):
+                del self._counts[next(iter(self._counts))]
+            # Put in anew, so that the first is always the oldest.
+            found = self._counts.pop(key, None)
+            number = 0 if not found or found.is_over(now) else found.number
+            self._counts[key] = _Count(number + 1, now, limit.forgotten)
+
+    def _hidden(self, limit: Limit, who: str) -> bytes:
+        key = hmac.digest(self._key, f"{limit.name} {who}".encode(), "sha256")
+        has_room = key in self._counts or len(self._counts) < self._max_counts
+        return key if has_room else b""
+
+
+# Of this worker.
+wrong_tries = WrongTries()
 
 
 def clear() -> None:
-    _wrong.clear()
-
-
-def seconds_to_wait(limit: Limit, who: str) -> float:
-    """Return how long nothing is taken from them; 0 if the next try is free."""
-    found = _wrong.get(_hidden(limit, who))
-    now = time.monotonic()
-    if not found or found.number < limit.free or _is_over(found, now):
-        return 0
-    pause = limit.first * 2.0 ** min(found.number - limit.free, 20)
-    return max(0, found.last + min(pause, limit.longest) - now)
-
-
-def count_wrong(limit: Limit, who: str) -> None:
-    now, key = time.monotonic(), _hidden(limit, who)
-    with _lock:
-        while _wrong and _is_over(next(iter(_wrong.values())), now):
-            del _wrong[next(iter(_wrong))]
-        # Put in anew, so that the oldest is the first.
-        found = _wrong.pop(key, None)
-        number = 0 if not found or _is_over(found, now) else found.number
-        _wrong[key] = _Wrong(number + 1, now, limit.forgotten)
-
-
-def _is_over(wrong: _Wrong, now: float) -> bool:
-    return now - wrong.last >= wrong.forgotten
-
-
-def _hidden(limit: Limit, who: str) -> bytes:
-    key = hmac.digest(_key, f"{limit.name} {who}".encode(), "sha256")
-    return key if key in _wrong or len(_wrong) < MOST else b""
+    wrong_tries.clear()
 
 
 def _code_limits(request: HttpRequest) -> Iterable[tuple[Limit, str]]:
@@ -89,14 +108,13 @@ def _code_limits(request: HttpRequest) -> Iterable[tuple[Limit, str]]:
 
 
 def is_throttled(request: HttpRequest) -> bool:
-    """Tell whether too many wrong codes came from this network, to answer one more of them shortly.
+    """Tell whether too many wrong codes came from this network, to refuse one more.
 
-    A right one was found before: that is one look-up by a unique index, which
-    costs less than any page.
+    To be asked after a code was not found: a right one passes, and one look-up costs less than any page.
     """
-    return any(seconds_to_wait(*limit) for limit in _code_limits(request))
+    return any(wrong_tries.seconds_to_wait(*limit) for limit in _code_limits(request))
 
 
 def count_wrong_code(request: HttpRequest) -> None:
     for limit in _code_limits(request):
-        count_wrong(*limit)
+        wrong_tries.count(*limit)
