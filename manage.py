@@ -25,9 +25,9 @@ if __name__ == "__main__":
     try:
         CommandLine(sys.argv).execute()
     except DatabaseError as error:
-        from polls.serving.first_run import why_closed
+        from polls.serving.first_run import why_unusable
 
-        sentence = why_closed(error)
+        sentence = why_unusable(error)
         if not sentence or "--traceback" in sys.argv:
             raise
         sys.exit(sentence)

@@ -1,8 +1,7 @@
-"""File descriptors, of which each connection takes one: what a flood of them must leave to the others.
+"""File descriptors: each connection takes one, and a worker that has none left can open no file and no database.
 
-A worker that has none left can open no file, no database and no connection. So
-files that are read once are read before it serves, and live streams, which stay
-for hours, get three of four descriptors.
+So a flood of connections meets a worker that has read what is read once, and live streams, which stay for hours, get
+three of four descriptors.
 """
 
 import logging
@@ -26,11 +25,11 @@ def prepare(handler: BaseHandler) -> None:
     """Make a worker ready for a flood, before it serves."""
     _raise_limit()
     _load_templates()
-    _answer_a_page(handler)
+    _answer_404(handler)
 
 
 def _raise_limit() -> None:
-    """Take all the descriptors that the operator allows: the soft limit is mostly 1,024, for programs that use select()."""
+    """Raise the soft limit, which is mostly 1,024 for programs that use select(), to what the operator allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = ENOUGH if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -40,8 +39,8 @@ def _raise_limit() -> None:
 def _load_templates() -> None:
     """Read all templates, and the libraries that they load.
 
-    Django looks for the libraries once, and takes a folder that it cannot open
-    for an empty one: every page would be broken for good.
+    Django looks for the libraries once, and takes a folder that it cannot open for an empty one: without a descriptor,
+    every page would be broken for good.
     """
     for engine in engines.all():
         for folder in map(Path, engine.template_dirs):
@@ -61,8 +60,8 @@ def _load_template(engine: BaseEngine, path: Path, name: str) -> None:
         logger.error("The template %s cannot be used: %s", path, error)
 
 
-def _answer_a_page(handler: BaseHandler) -> None:
-    """Ask for a page that there is not, without a database: it imports all views, and what Python needs for a first page."""
+def _answer_404(handler: BaseHandler) -> None:
+    """Import all views, and what Python needs for a first page, by a request that takes no database."""
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/nowhere",
@@ -73,8 +72,8 @@ def _answer_a_page(handler: BaseHandler) -> None:
     handler.get_response(WSGIRequest(environ)).close()
 
 
-def leave_room(streams: int) -> bool:
-    """Tell whether this worker may hold another stream beside so many; say so in the log if not."""
+def has_room_for_stream(streams: int) -> bool:
+    """Tell whether this worker may hold another stream beside so many; if not, the log says what to do."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or streams < soft * 3 // 4:
         return True

@@ -1,11 +1,10 @@
 """Live results: whoever watches a question is sent its tally when it changes.
 
-The database is the bus. In each worker one reader asks it for all the
-questions that are watched there, one statement a tick, and none when nobody
-watches. Where not everyone sees the results, it asks too whether the viewers
-still may. A viewer costs a connection and one send a change: no query, no
-thread, no task of its own while nothing happens. The pages work without this module:
-where the server cannot stream, they ask for results.json now and then.
+The database is the bus. In each worker one reader asks it for all the questions that are watched there, one statement
+a tick, and none when nobody watches. Where not everyone sees the results, it also asks whether the viewers still may.
+A viewer costs a connection and one send a change: no query, no thread, and no task while nothing happens.
+
+The pages work without this: where the server cannot stream, they ask for results.json now and then.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ from django.http import StreamingHttpResponse
 from ..audience import Right, lost_rights
 from ..counting.tally import Tally, tallies_of
 from ..models import Audience, Question, results_visible_to
-from .descriptors import leave_room
+from .descriptors import has_room_for_stream
 from .server_stop import (
     Message,
     Receive,
@@ -293,7 +292,7 @@ class Hub:
 
     def enter(self) -> bool:
         """Take a place among the open streams, which leave() gives back; False if there is none."""
-        has_room = leave_room(self._open)
+        has_room = has_room_for_stream(self._open)
         self._open += has_room
         return has_room
 

@@ -1,8 +1,7 @@
-"""What makes the first start on an empty folder a working site, be it `make run` or any other server command.
+"""The first run: any server command on an empty folder starts a working site.
 
-On SQLite the database is made and migrated, the first organiser gets an
-account, and there is a sample poll to try. On a server database nothing is
-changed unasked: the start is refused with the command to run.
+On SQLite the database is made and migrated, the first organiser gets an account, and there is a sample poll to try.
+On a server database nothing is changed unasked: the start is refused with the command to run.
 """
 
 import functools
@@ -30,11 +29,10 @@ ORGANISER = "organiser"
 def prepare() -> None:
     """Make the database ready, or stop the start with one sentence.
 
-    In a thread of its own: uvicorn imports the site inside its loop, where
-    Django refuses to talk to a database.
+    In a thread: uvicorn imports the site inside its loop, where Django refuses to talk to a database.
     """
-    # gunicorn.conf.py has it done before there are workers. One that replaces another, in the middle of
-    # a night without a database, must not take the whole server down with a refusal.
+    # gunicorn.conf.py has done it before there are workers. A worker that is replaced while the database is away must
+    # not take the whole server down with a refusal.
     if "POLLS_PREPARED" not in os.environ:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(_prepare).result()
@@ -43,7 +41,7 @@ def prepare() -> None:
 def _prepare() -> None:
     try:
         if connection.vendor == "sqlite":
-            # Of the workers that start together one prepares, while the others wait.
+            # Race: of the workers that start together one prepares, while the others wait.
             with file_lock(f"{connection.settings_dict['NAME']}.lock", timeout=None):
                 if _unmigrated():
                     call_command("migrate", verbosity=0)
@@ -54,17 +52,17 @@ def _prepare() -> None:
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
-        sentence = why_closed(error) or _unusable(error)
+        sentence = why_unusable(error) or _unusable(error)
         if "gunicorn.arbiter" not in sys.modules:
             refuse(sentence)
-        # A worker: it starts all the same, and answers 503 until the database is back.
+        # A worker of gunicorn starts all the same, and answers 503 until the database is back.
         print(sentence, file=sys.stderr, flush=True)
     finally:
         connection.close()
 
 
-def why_closed(error: DatabaseError) -> str:
-    """Say in one sentence why the database cannot be used at all, if that is what this error comes from."""
+def why_unusable(error: DatabaseError) -> str:
+    """Say in one sentence why the database cannot be used; nothing if it can, and the error has another cause."""
     if isinstance(error, FileLost):
         return str(error)
     if isinstance(error, OperationalError | ProgrammingError) and _is_unprepared():
@@ -72,10 +70,10 @@ def why_closed(error: DatabaseError) -> str:
             "The database is not prepared yet. Run: python manage.py migrate, with the settings that the site has "
             "(on SQLite, starting the site once does it too)."
         )
-    return "" if _can_be_opened() else _unusable(error)
+    return "" if _can_be_opened() else _unusable_because(error)
 
 
-def _unusable(error: DatabaseError) -> str:
+def _unusable_because(error: DatabaseError) -> str:
     reason = " ".join(str(error).split())
     where = "the data folder" if connection.vendor == "sqlite" else "DATABASE_URL"
     return f"The database cannot be used ({reason}). Check {where}."
@@ -91,7 +89,7 @@ def _can_be_opened() -> bool:
 
 
 def _is_unprepared() -> bool:
-    """Tell whether the database is there, and some of its tables are not."""
+    """Tell whether the database can be opened and lacks some of its tables."""
     try:
         connection.close()
         return _unmigrated()
@@ -128,8 +126,8 @@ def _add_organiser() -> None:
         User.objects.create_superuser(ORGANISER, password=password)
         if not Question.objects.exists():
             _add_sample()
-        # Before the commit: a password that was never shown must not be in force. Not into a log or a
-        # journal, which would keep it in clear.
+        # Before the commit: a password that was never shown must not be in force. Only on a terminal: a log would
+        # keep it in clear.
         secret = (
             f"password {password!r}, shown this once"
             if shown
@@ -144,7 +142,7 @@ def _add_organiser() -> None:
 
 
 def _command(*words: str) -> str:
-    """Return a command of manage.py with the settings that it needs, as a shell takes it."""
+    """Return a command of manage.py with the settings that it needs, for a shell."""
     kept = [
         f"{name}={shlex.quote(os.environ[name])} "
         for name in ("DATA_DIR", "DATABASE_URL_FILE", "DATABASE_URL")

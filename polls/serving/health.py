@@ -1,7 +1,6 @@
-"""The health check, made once for all who wait for it.
+"""The health check, which is open to everybody and asks the database.
 
-It is open to everybody, and asks the database. Under ASGI all of it is one
-thread's, with one connection: whoever came before a check ended has its result.
+Under ASGI one thread, with one connection, makes all checks: who came while one was made is told its result.
 """
 
 import time
@@ -9,12 +8,12 @@ from contextvars import ContextVar
 
 from ..database import database
 
-# When the request came in, where one thread answers all of them.
+# When the request came in, where one thread answers them all.
 came_at: ContextVar[float | None] = ContextVar("came_at", default=None)
 
 
-class _Latest:
-    """The latest check of that thread."""
+class _LastCheck:
+    """The last check of that thread."""
 
     def __init__(self) -> None:
         self._ended = 0.0
@@ -36,14 +35,14 @@ class _Latest:
         self._ended = time.monotonic()
 
 
-_latest = _Latest()
+_last_check = _LastCheck()
 
 
 def check() -> None:
     """Raise the error that a voter would meet."""
     came = came_at.get()
     if came is None:
-        # Under WSGI each thread has its own connection, and keeps it.
+        # Under WSGI each thread has a connection of its own.
         database.check_health()
     else:
-        _latest.result_for(came)
+        _last_check.result_for(came)

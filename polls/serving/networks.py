@@ -1,4 +1,7 @@
-"""From which network a request comes: the address that the last proxy we trust has seen, as wide as one subscriber's."""
+"""From which network a request comes: what a throttle counts by, in place of an address.
+
+The address is the one that the last trusted proxy has seen. Of version 6 one subscriber has 2**64 of them.
+"""
 
 import ipaddress
 
@@ -9,23 +12,23 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def networks(request: HttpRequest) -> list[str]:
-    """Return the client's network: its address, or of version 6 what one subscriber has, and one customer of a provider."""
+    """Return the client's address of version 4; or of version 6 the network of one subscriber, and that of one customer."""
     client = _client(request)
     address = _read(client)
     if not address or address.version == 4:
         return [str(address or client)]
-    # By its number: a zone (%eth0) is no part of a network.
+    # The number leaves out a zone (%eth0), which is no part of a network.
     ranges = [(int(address), bits) for bits in (64, 48)]
     return [str(ipaddress.IPv6Network(range_, strict=False)) for range_ in ranges]
 
 
 def _client(request: HttpRequest) -> str:
-    """Follow the proxies back. Whoever is not trusted may write into the header what it likes."""
+    """Follow the trusted proxies back: whoever else sends the header may write into it what they like."""
     client: str = request.META.get("REMOTE_ADDR", "")
     hops = request.headers.get("X-Forwarded-For", "").split(",")
     hops = [hop.strip() for hop in hops if hop.strip()]
     if settings.TRUST_ANY_PROXY:
-        # It is known of one proxy only; what stands before came from its client.
+        # Only the last entry is a proxy's; those before may come from the client.
         return hops[-1] if hops else client
     while hops and _is_trusted(client):
         client = hops.pop()
@@ -43,7 +46,7 @@ def _is_trusted(text: str) -> bool:
 
 
 def _read(text: str) -> Address | None:
-    """Read an address, also with a port, and of version 4 inside of version 6."""
+    """Read an address, perhaps with a port, or of version 4 written as version 6."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
