@@ -52,7 +52,7 @@ def _prepare() -> None:
         elif _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
-        sentence = why_unusable(error) or _unusable(error)
+        sentence = why_unusable(error) or _unusable_because(error)
         if "gunicorn.arbiter" not in sys.modules:
             refuse(sentence)
         # A worker of gunicorn starts all the same, and answers 503 until the database is back.
