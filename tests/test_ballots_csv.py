@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from polls.background import after_close
 from polls.counting import ballots_csv
 from polls.counting.tally import tallies_of
 from polls.kinds import Kind
@@ -23,6 +24,7 @@ from polls.voting import ballot_sql
 from polls.voting.cast import NotOpen, cast
 from tests.support.ballots import fetch_ballots, voted
 from tests.support.races import race
+from tests.support.waiting import wait_until
 
 
 def rows(client, question: Question) -> list[list[str]]:
@@ -130,15 +132,17 @@ def locked(question: Question) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def somebody_else_at_it() -> Iterator[bool]:
+def somebody_else_at_it(question: Question) -> Iterator[bool]:
     """Let another worker make a big file meanwhile; False if yet another one does."""
     done = threading.Event()
 
-    def work() -> bool:
+    def work() -> None:
         try:
-            with ballots_csv._turn() as mine:
-                begun.put(mine)
+            with ballots_csv.one_at_a_time(question):
+                begun.put(True)
                 done.wait(10)
+        except ballots_csv.Busy:
+            begun.put(False)
         finally:
             connection.close()
 
@@ -158,7 +162,7 @@ def test_no_page_waits_for_the_fingerprint_of_many_ballots(
 ):
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
     voted(question, "1", "2").close()
-    with somebody_else_at_it():
+    with somebody_else_at_it(question):
         assert client.get(f"/polls/{question.pk}/results/").status_code == 200
         page = fetch_ballots(client, question)
         assert (page.status_code, "Try again" in page.text) == (503, True)
@@ -167,14 +171,11 @@ def test_no_page_waits_for_the_fingerprint_of_many_ballots(
 
 
 def wait_for_fingerprint(client, question: Question) -> str:
-    for _ in range(100):
-        page = client.get(f"/polls/{question.pk}/results/")
-        if page.context["fingerprint"]:
-            with somebody_else_at_it() as begun:
-                if begun:
-                    return page.context["fingerprint"]
-        time.sleep(0.05)
-    raise AssertionError("the fingerprint is never fixed")
+    """Return it once the results page has it, and nobody makes a file any more."""
+    path = f"/polls/{question.pk}/results/"
+    wait_until(lambda: client.get(path).context["fingerprint"])
+    wait_until(lambda: after_close.is_idle)
+    return client.get(path).context["fingerprint"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -182,17 +183,15 @@ def test_however_many_look_one_thread_makes_the_fingerprint_of_many_ballots(
     client, question, keeping, monkeypatch
 ):
     client.cookies["known"] = "1"
-    makers, done, turn = [], threading.Event(), ballots_csv._turn
+    makers, done, read = [], threading.Event(), ballots_csv.file_sha256
 
-    @contextlib.contextmanager
-    def slow_turn() -> Iterator[bool]:
+    def read_slowly(question: Question) -> str:
         makers.append(threading.get_ident())
         done.wait(10)
-        with turn() as mine:
-            yield mine
+        return read(question)
 
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
-    monkeypatch.setattr(ballots_csv, "_turn", slow_turn)
+    monkeypatch.setattr(ballots_csv, "file_sha256", read_slowly)
     voted(question, "1", "2").close()
     pages = [client.get(f"/polls/{question.pk}/results/") for _ in range(20)]
     assert {page.status_code for page in pages} == {200}
@@ -252,7 +251,7 @@ def test_big_files_are_made_one_at_a_time(client, question, monkeypatch):
     voted(question, "1", "2").close()
     client.get(f"/polls/{question.pk}/results/")
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
-    with somebody_else_at_it():
+    with somebody_else_at_it(question):
         assert fetch_ballots(client, question).status_code == 503
     assert fetch_ballots(client, question).status_code == 200
 

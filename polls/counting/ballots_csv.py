@@ -12,7 +12,7 @@ import io
 import itertools
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import IO
 
 from django.db import connection, transaction
@@ -30,6 +30,9 @@ PIECE = 1000
 
 # Up to this many ballots a visitor waits for the file and its fingerprint: a fraction of a second.
 SMALL = 20_000
+
+# Seconds that a page waits for the fingerprint of a small poll: a hundred times what it takes.
+TIMEOUT = 0.5
 
 # A mark that somebody has put into the database: the app writes only choices of the question.
 FOREIGN = "not a choice of this question"
@@ -69,34 +72,39 @@ def file_sha256(question: Question) -> str:
     return digest.hexdigest()
 
 
-# Of the lock that PostgreSQL keeps for us; it means nothing beyond this module.
-TURN = 7655273
+# Of the advisory lock on PostgreSQL; it means nothing beyond this module.
+LOCK = 7655273
+
+
+class Busy(Exception):
+    """Another big file is being made on this database. Try again in a few seconds."""
 
 
 @contextmanager
-def _turn() -> Iterator[bool]:
-    """Tell whether nobody else on this database, in whatever worker, makes a big file now; nobody else does then.
+def one_at_a_time(question: Question) -> Iterator[None]:
+    """Make no big file while any worker makes one: that raises Busy.
 
-    Each takes seconds of a processor. When a poll closes, all who watch ask for it at once.
+    Each takes seconds of a processor, and when a poll closes, all who watch ask for it at once.
     """
-    if connection.vendor == "sqlite":
-        path = f"{connection.settings_dict['NAME']}.export"
+    if _is_small(question):
+        yield
+    elif connection.vendor == "sqlite":
         with ExitStack() as held:
+            path = f"{connection.settings_dict['NAME']}.export"
             try:
                 held.enter_context(file_lock(path, timeout=0))
-                mine = True
             except TimeoutError:
-                mine = False
-            yield mine
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [TURN])
-        (mine,) = cursor.fetchone()
-        try:
-            yield mine
-        finally:
-            if mine:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [TURN])
+                raise Busy from None
+            yield
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+            if cursor.fetchone() != (True,):
+                raise Busy
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def _is_small(question: Question) -> bool:
@@ -104,56 +112,55 @@ def _is_small(question: Question) -> bool:
     return (ballots or 0) <= SMALL
 
 
-# Seconds that a page waits for the fingerprint of a small poll: a hundred times what it takes.
-PATIENCE = 0.5
-
-
 def fingerprint(question: Question) -> str:
     """Return the SHA-256 of a closed question's file, fixed when it is first asked for.
 
-    Empty while a thread works it out, for a big one, or where the database
-    cannot be written at this moment: no page waits for that, nor is it lost
-    when a worker may take no longer for an answer.
+    Empty while a thread works it out, for a big one, or where the database cannot be written at this moment: no page
+    waits for that, and a worker that must answer soon does not lose it.
     """
-    if question.ballots_sha256 or question.ballots_deleted_at:
-        return question.ballots_sha256
-    if not question.has_been_voted_on:
-        # Nobody has voted: the organiser may still change it, and open it again.
-        return file_sha256(question)
+    known = _known_fingerprint(question)
+    if known is not None:
+        return known
     fix = functools.partial(_fix, question.pk)
-    # Somebody has waited in vain: the next page is not held up by the same.
-    is_stuck = after_close.is_stuck(PATIENCE)
+    # Where somebody has waited in vain, the next page does not wait again.
+    is_stuck = after_close.is_stuck(TIMEOUT)
     tried = after_close.submit((question.pk, "fingerprint"), fix)
-    if _is_small(question) and not is_stuck and tried.wait(PATIENCE):
+    if _is_small(question) and not is_stuck and tried.wait(TIMEOUT):
         question.refresh_from_db(fields=["ballots_sha256"])
     return question.ballots_sha256
 
 
-def _fix(pk: int) -> None:
-    question = Question.objects.filter(pk=pk).first()
-    if not question or question.state() != "closed":
-        return
-    with nullcontext(True) if _is_small(question) else _turn() as mine:
-        if mine:
-            fix_fingerprint(question)
-
-
-def fix_fingerprint(question: Question) -> str:
-    """Work out the fingerprint and keep it; what was kept first stays. Empty if the ballots were deleted before."""
+def _known_fingerprint(question: Question) -> str | None:
+    """Return what is fixed; empty if the ballots were deleted before, and None if it is to be fixed."""
     if question.ballots_sha256 or question.ballots_deleted_at:
         return question.ballots_sha256
     if not question.has_been_voted_on:
         # Nobody has voted: the organiser may still change it, and open it again.
         return file_sha256(question)
-    # On PostgreSQL a vote that set out before the close may come as late as now, and then finds the fingerprint
-    # there. On SQLite it reads the clock with the database in hand, and nobody else waits while the file is read.
+    return None
+
+
+def _fix(pk: int) -> None:
+    question = Question.objects.filter(pk=pk).first()
+    if question and question.state() == "closed":
+        with suppress(Busy), one_at_a_time(question):
+            fix_fingerprint(question)
+
+
+def fix_fingerprint(question: Question) -> str:
+    """Work out the fingerprint and keep it, however long it takes; what was kept first stays."""
+    known = _known_fingerprint(question)
+    if known is not None:
+        return known
+    # On PostgreSQL the lock is held while the file is read: a vote that set out before the close may come as late as
+    # that, and then finds the fingerprint. On SQLite a vote reads the clock with the lock in hand, and need not wait.
     held = transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
     with held:
         with transaction.atomic():
             # A vote of the last moment may not be committed yet: it holds its choices.
             question.choice_set.lock()
         unfixed = Question.objects.filter(pk=question.pk, ballots_sha256="")
-        # Somebody else may have done it while this one waited.
+        # Race: another worker may have fixed it while this one waited.
         if unfixed.exists():
             sha256 = file_sha256(question)
             unfixed.update(ballots_sha256=sha256, closed_at=question.closes_at)
@@ -161,14 +168,12 @@ def fix_fingerprint(question: Question) -> str:
     return question.ballots_sha256
 
 
-def ballots_file(question: Question) -> IO[bytes] | None:
-    """Return the file, open; None if it is a big one that must wait for its turn.
+def ballots_file(question: Question) -> IO[bytes]:
+    """Return the file, open. Raises Busy if it is a big one and another is being made.
 
     On disk, so that no slow reader holds a cursor of the database open.
     """
-    with nullcontext(True) if _is_small(question) else _turn() as mine:
-        if not mine:
-            return None
+    with one_at_a_time(question):
         file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
         # Not writelines(), which looks at the size at the end: all of it would be in memory.
         for piece in pieces(question):

@@ -9,8 +9,9 @@ from django.shortcuts import render
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 
-from ..counting.ballots_csv import ballots_file, fingerprint
+from ..counting.ballots_csv import Busy, ballots_file, fingerprint
 from ..counting.tally import Tally, tally_of
+from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.spectator_cache import cache_for_spectators
@@ -95,14 +96,21 @@ def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponseBase:
         return error_page(request, 404, sentence)
     fixed = fingerprint(question)
     unchanged = fixed and get_conditional_response(request, f'"{fixed}"')
-    if unchanged:
-        return unchanged
-    # Before the fingerprint is fixed, a vote of the last moment may still be on its way.
-    file = ballots_file(question) if fixed else None
+    return unchanged or _ballots_file(request, question, fixed)
+
+
+def _ballots_file(
+    request: HttpRequest, question: Question, fixed: str
+) -> HttpResponseBase:
+    try:
+        # Before the fingerprint is fixed, a vote of the last moment may still be on its way.
+        file = ballots_file(question) if fixed else None
+    except Busy:
+        file = None
     if not file:
         sentence = "The ballots are being sorted. Try again in a few seconds."
         return unavailable(request, sentence)
-    name = f"poll-{question_id}-ballots.csv"
+    name = f"poll-{question.pk}-ballots.csv"
     response = FileResponse(file, as_attachment=True, filename=name)
     response["ETag"] = f'"{fixed}"'
     return response
