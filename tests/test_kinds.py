@@ -1,8 +1,13 @@
 """One, several, ranked: which ballots are taken, and the one sentence to those that are not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import polls
 from polls.counting.tally import tally_of
+from polls.kinds import Kind
 from polls.models import Ballot, Choice, Mark, Question, RankingTotal
 from polls.voting.cast import cast
 
@@ -206,3 +211,24 @@ def test_it_takes_the_same_queries_for_every_kind_of_page(
     question = ask("Many?", *map(str, range(20)), kind=kind)
     with django_assert_num_queries(2):
         client.get(f"/polls/{question.pk}/")
+
+
+# Its own test of the value, or of one of Kind; models.py has a default.
+ASKS_WHICH = re.compile(
+    rf"""kind\s*[!=]=|(?<!default=)Kind\.({'|'.join(Kind.names)})|["']({'|'.join(Kind.values)})["']"""
+)
+
+
+@pytest.mark.once
+def test_nobody_but_kinds_asks_which_kind_a_question_is():
+    """Whoever adds a kind writes its class there, and looks nowhere else."""
+    package = Path(polls.__file__).parent
+    code = [
+        path
+        for path in package.rglob("*.*")
+        if path.suffix in {".py", ".html", ".svg", ".js", ".css"}
+        and path.name not in {"kinds.py", "tests.py"}
+        and path.parent.name != "migrations"
+    ]
+    assert len(code) > 60
+    assert not [str(path) for path in code if ASKS_WHICH.search(path.read_text())]

@@ -1,12 +1,15 @@
 import csv
+import html
 import io
 import json
 import re
 
 import pytest
 
+from polls.counting.tally import tallies_of
 from polls.models import Question
 from polls.voting.cast import cast
+from tests.support.ballots import voted
 
 
 @pytest.fixture
@@ -77,6 +80,64 @@ def test_it_says_who_would_be_elected_and_who_is(client, drinks):
     assert "Coffee would be elected now, with 3 of 5 ballots in round 2." in page
     drinks.close()
     assert "Elected: Coffee, with 3 of 5 ballots in round 2." in client.get(path).text
+
+
+def said_at(client, question) -> dict[str, str]:
+    """Return what each address says, and an event, which a page without the stream polls for."""
+    path = f"/polls/{question.pk}"
+    told = {
+        name: html.unescape(client.get(f"{path}/{name}").text)
+        for name in ("results/", "share/", "results.svg")
+    }
+    lines = client.get(f"{path}/results.csv").text
+    rows = csv.DictReader(io.StringIO(lines, newline=""))
+    told["results.csv"] = "".join({row.get("outcome", "") for row in rows})
+    told["results.json"] = client.get(f"{path}/results.json").json()["outcome"]
+    told["event"] = tallies_of(Question.objects.all())[question.pk]["outcome"]
+    return told
+
+
+OUTCOMES = [
+    ("one", ["1"], False, ""),
+    ("one", ["1"], True, ""),
+    ("several", ["12"], False, ""),
+    ("several", [], True, ""),
+    ("ranked", [], False, ""),
+    ("ranked", [], True, "No choice is elected: there are no ballots."),
+    (
+        "ranked",
+        ["1", "1", "23"],
+        False,
+        "Tea & <milk> would be elected now, with 2 of 3 ballots in round 1.",
+    ),
+    (
+        "ranked",
+        ["1", "2", "2", "31", "1"],
+        True,
+        "Elected: Tea & <milk>, with 3 of 5 ballots in round 2.",
+    ),
+]
+
+
+@pytest.mark.parametrize("kind, ballots, is_closed, outcome", OUTCOMES)
+def test_every_address_says_the_same_outcome(
+    client, ask, kind, ballots, is_closed, outcome
+):
+    question = voted(ask("?", "Tea & <milk>", "Coffee", "Water", kind=kind), *ballots)
+    if is_closed:
+        question.close()
+    told = said_at(client, question)
+    assert [name for name, text in told.items() if outcome not in text] == []
+    if not outcome:
+        speaks = re.compile("would be elected|Elected:|is elected:")
+        assert [name for name, text in told.items() if speaks.search(text)] == []
+
+
+def test_the_table_of_rounds_is_the_same_for_the_script(client, ask):
+    question = voted(ask("?", "<b>Tea", "Coffee", kind="ranked"), "1", "2")
+    table = client.get(f"/polls/{question.pk}/results.json").json()["rounds_table"]
+    assert "&lt;b&gt;Tea" in table and "<b>" not in table
+    assert table in client.get(f"/polls/{question.pk}/results/").text
 
 
 def test_it_says_that_nobody_was_elected_without_ballots(client, drinks):

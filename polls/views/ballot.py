@@ -56,10 +56,30 @@ def _ballot_page(
     error_message: str = "",
     sent: QueryDict | None = None,
 ) -> HttpResponse:
-    voter, own = identify(request, question), own_ballot(request, question)
-    draft = read_draft(request)
+    voter = identify(request, question)
+    context = _ballot_context(request, question, voter, sent)
+    context["error_message"] = error_message
+    if not question.is_open:
+        return render(request, "polls/detail.html", context)
+    context["csrf_token"] = token = get_token(request)
+    page = render_to_string("polls/detail.html", context, request)
+    personalise = functools.partial(_personalise, question, token.encode())
+    response = PersonalResponse(page, personalise)
+    # A browser is known before its first vote, so that a double click is one voter.
+    if not voter and question.voters == Voters.ANYONE:
+        remember_identity(response, question, new_identity())
+    return response
+
+
+def _ballot_context(
+    request: HttpRequest,
+    question: Question,
+    voter: str | None,
+    sent: QueryDict | None,
+) -> dict[str, object]:
+    own, draft = own_ballot(request, question), read_draft(request)
     form = BallotForm(question, sent, draft or (own.choices if own else []))
-    context = {
+    return {
         "question": question,
         "form": form,
         "own": own,
@@ -67,19 +87,7 @@ def _ballot_page(
         "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
         "keeps": what_is_kept(question),
         "needs_code": _needs_code(question, voter),
-        "error_message": error_message,
     }
-    if not question.is_open:
-        return render(request, "polls/detail.html", context)
-    context["csrf_token"] = token = get_token(request)
-    response = PersonalResponse(
-        render_to_string("polls/detail.html", context, request),
-        functools.partial(_personalise, question, token.encode()),
-    )
-    # A browser is known before its first vote, so that a double click is one voter.
-    if not voter and question.voters == Voters.ANYONE:
-        remember_identity(response, question, new_identity())
-    return response
 
 
 def _personalise(question: Question, token: bytes, response: HttpResponse) -> None:
@@ -91,6 +99,37 @@ def _personalise(question: Question, token: bytes, response: HttpResponse) -> No
         remember_identity(response, question, new_identity())
 
 
+@may_run_on_loop
+@allow("POST")
+@require_utf8
+@csrf_protect
+@cache_control(private=True, no_cache=True)
+def vote(request: HttpRequest, question_id: int) -> HttpResponse:
+    question, form = _read_ballot(request, question_id)
+    # A ballot that was cast on the loop counts, though the poll may have closed since.
+    if not question.is_open and not is_counted():
+        return _not_counted(request, question_id, "Your vote was not counted.")
+    if not form.is_valid():
+        return _ballot_page(request, question, form.error_message, request.POST)
+    choices = form.cleaned_data["choices"]
+    voter = identify(request, question)
+    if not voter and question.voters != Voters.ANYONE:
+        return _identify_first(request, question, choices)
+    return _cast(request, question, voter, choices)
+
+
+def _read_ballot(request: HttpRequest, question_id: int) -> tuple[Question, BallotForm]:
+    """Return the question, which may be a second old, and what was sent; what does not fit is read with a new one."""
+    question = spectator_cache.get_or_make(
+        question_id, lambda: _with_choices(question_id)
+    )
+    form = BallotForm(question, request.POST)
+    if not form.is_valid():
+        question = published_or_404(question_id)
+        form = BallotForm(question, request.POST)
+    return question, form
+
+
 def _with_choices(question_id: int) -> Question:
     question = published_or_404(question_id)
     # Read now: on the loop nothing more can be.
@@ -98,39 +137,19 @@ def _with_choices(question_id: int) -> Question:
     return question
 
 
-@may_run_on_loop
-@allow("POST")
-@require_utf8
-@csrf_protect
-@cache_control(private=True, no_cache=True)
-def vote(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = spectator_cache.get_or_make(
-        question_id, lambda: _with_choices(question_id)
-    )
-    form = BallotForm(question, request.POST)
-    if not form.is_valid():
-        # The question in memory may be a second old.
-        question = published_or_404(question_id)
-        form = BallotForm(question, request.POST)
-    # A ballot that was cast on the loop counts, though the poll may have closed since.
-    if not question.is_open and not is_counted():
-        return _not_counted(request, question_id, "Your vote was not counted.")
-    if not form.is_valid():
-        return _ballot_page(request, question, form.error_message, request.POST)
-    choices = form.cleaned_data["choices"]
-    known = identify(request, question)
-    if not known and question.voters != Voters.ANYONE:
-        return _identify_first(request, question, choices)
+def _cast(
+    request: HttpRequest, question: Question, known: str | None, choices: list[int]
+) -> HttpResponse:
     voter = known or new_identity()
     try:
         voting.cast(question, voter_key(question, voter), choices)
     except Refused as refusal:
-        return _not_counted(request, question_id, str(refusal))
+        return _not_counted(request, question.pk, str(refusal))
     except Choice.DoesNotExist:
         sentence = "You didn't select a choice. The choices have just changed: select one of the choices below."
-        return _not_counted(request, question_id, sentence)
+        return _not_counted(request, question.pk, sentence)
     response = HttpResponseRedirect(question.results_url)
-    if voter != known:
+    if not known:
         remember_identity(response, question, voter)
     forget_draft(response, question)
     return response
@@ -168,12 +187,8 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
     try:
         voter = identity_with_code(question, code or request.POST.get("code", ""))
     except NotInvited as refusal:
-        if throttle.is_throttled(request):
-            return error_page(request, 429)
-        throttle.count_wrong_code(request)
-        return _ballot_page(request, question, str(refusal))
-    held = identify(request, question)
-    if request.method != "POST" and held != voter and not _needs_code(question, held):
+        return _wrong_code(request, question, str(refusal))
+    if request.method != "POST" and _has_another_code(request, question, voter):
         # A link can come from anybody, and a browser may open it unasked: it takes no voter's code away.
         context = {"question": question, "code": code}
         context["own"] = own_ballot(request, question)
@@ -181,6 +196,18 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
     response = redirect(question)
     remember_identity(response, question, voter)
     return response
+
+
+def _wrong_code(request: HttpRequest, question: Question, why: str) -> HttpResponse:
+    if throttle.is_throttled(request):
+        return error_page(request, 429)
+    throttle.count_wrong_code(request)
+    return _ballot_page(request, question, why)
+
+
+def _has_another_code(request: HttpRequest, question: Question, voter: str) -> bool:
+    held = identify(request, question)
+    return held != voter and not _needs_code(question, held)
 
 
 @allow("POST")
