@@ -11,12 +11,14 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from polls import process_memory
+from polls.background import after_close
 from polls.counting import rounds
 from polls.models import Choice, Question
 from polls.serving import spectator_cache, throttle
 from polls.serving.asgi_handler import Handler
 from tests.support.handler import handling
 from tests.support.servers import Site
+from tests.support.waiting import wait_until
 
 Ask = Callable[..., Question]
 
@@ -67,6 +69,8 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     rounds.clear()
     spectator_cache.clear()
     yield
+    # The next test finds no thread still at work for this one.
+    wait_until(lambda: after_close.is_idle and rounds.big_counts.is_idle)
     spectator_cache.clear()
 
 
