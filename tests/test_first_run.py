@@ -17,14 +17,12 @@ sqlite_only = pytest.mark.sqlite
 server_only = pytest.mark.postgresql
 
 
-def log_in(site, name, password):
-    organiser = Voter(site.base)
-    page = organiser.get("/admin/login/").text
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page).group(1)
-    body = f"csrfmiddlewaretoken={token}&username={name}&password={password}"
-    kind = {"Content-Type": "application/x-www-form-urlencoded"}
-    organiser.request("POST", "/admin/login/", body.encode(), **kind)
-    return organiser
+@pytest.fixture(
+    scope="module", params=["gunicorn polls.wsgi", "uvicorn polls.asgi:application"]
+)
+def site(request, share):
+    """What the first start has made, where there is no terminal."""
+    return share(request.param, fresh=True).ready()
 
 
 @sqlite_only
@@ -32,7 +30,7 @@ def test_it_shows_a_password_once_that_opens_the_admin(start):
     site = start("gunicorn polls.wsgi", terminal=True, fresh=True).ready()
     shown = re.findall(r"organiser is '(\w+)', password '(\w{16})'", site.output())
     assert len(shown) == 1
-    organiser = log_in(site, *shown[0])
+    organiser = Voter(site.base).log_in(*shown[0])
     assert "Log out" in organiser.get("/admin/").text
     site.stop()
     for file in site.folder.iterdir():
@@ -40,22 +38,16 @@ def test_it_shows_a_password_once_that_opens_the_admin(start):
 
 
 @sqlite_only
-@pytest.mark.parametrize(
-    "server", ["gunicorn polls.wsgi", "uvicorn polls.asgi:application"]
-)
-def test_no_password_goes_into_a_log(start, server):
-    """Where there is no terminal, it says how to set one."""
-    site = start(server, fresh=True).ready()
+def test_no_password_goes_into_a_log(site):
+    """It says how to set one."""
     assert "without a password yet" in site.output()
     assert "manage.py changepassword organiser" in site.output()
     assert "password '" not in site.output()
 
 
 @sqlite_only
-def test_it_starts_with_a_sample_that_takes_a_vote(start):
-    site = start("gunicorn polls.wsgi", fresh=True).ready()
-    voter = Voter(site.base)
-    assert voter.open_and_vote().status == 302
+def test_it_starts_with_a_sample_that_takes_a_vote(site):
+    assert Voter(site.base).open_and_vote().status == 302
     assert site.counts(1) == (1, 1)
 
 
@@ -128,8 +120,7 @@ def test_a_worker_that_is_replaced_while_the_database_is_away_stops_nothing(
 
 
 @server_only
-def test_a_server_database_gets_no_unasked_account(start):
-    site = start("gunicorn polls.wsgi").ready()
+def test_a_server_database_gets_no_unasked_account(site):
     assert "password" not in site.output()
 
 
