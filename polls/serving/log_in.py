@@ -64,10 +64,7 @@ def throttled(view: View) -> View:
             if not has_place:
                 return _wait(request, BUSY, RETRY)
             response = view(request, *args, **kwargs)
-        if response.status_code == 302:
-            _remember_browser(response, name)
-        elif response.status_code == 200:
-            _count_wrong(limits, name, browser)
+        _note(response, limits, name, browser)
         return response
 
     return inner
@@ -90,11 +87,19 @@ def _limits(request: HttpRequest, name: str, browser: str) -> list[tuple[Limit, 
     return limits + [(NETWORK_AROUND, network) for network in around]
 
 
-def _count_wrong(limits: list[tuple[Limit, str]], name: str, browser: str) -> None:
-    for limit in limits:
-        throttle.wrong_tries.count(*limit)
-    if not browser:
-        throttle.wrong_tries.count(NAME_ANYWHERE, name)
+def _note(
+    response: HttpResponseBase,
+    limits: list[tuple[Limit, str]],
+    name: str,
+    browser: str,
+) -> None:
+    """Count a wrong password, or remember a browser that has logged in."""
+    if response.status_code == 302:
+        _remember_browser(response, name)
+    elif response.status_code == 200:
+        counted = limits if browser else [*limits, (NAME_ANYWHERE, name)]
+        for limit in counted:
+            throttle.wrong_tries.count(*limit)
 
 
 def _wait(request: HttpRequest, sentence: str, seconds: float) -> HttpResponse:

@@ -1,36 +1,18 @@
 """What a view says of where it is answered under ASGI, if that is not a thread of the pool."""
 
-import functools
-from collections.abc import Callable
-
 from django.core import signals
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, reset_queries
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 
-View = Callable[..., HttpResponseBase]
+from .decorators import MarkedView, View
 
 
-class _MarkedView:
-    """A view with a class for the handler to know. Its decorator stands above all others, where the address is looked up."""
-
-    def __init__(self, view: View) -> None:
-        functools.update_wrapper(self, view)
-        self.view = view
-
-    def __call__(
-        self, request: HttpRequest, *args: object, **kwargs: object
-    ) -> HttpResponseBase:
-        return self.view(request, *args, **kwargs)
-
-
-class LoopView(_MarkedView):
+class LoopView(MarkedView):
     pass
 
 
-class ApartView(_MarkedView):
+class ApartView(MarkedView):
     pass
 
 

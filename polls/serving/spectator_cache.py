@@ -26,7 +26,7 @@ from django.urls import Resolver404, resolve
 from django.utils.cache import get_conditional_response
 
 from ..process_memory import keeps
-from .decorators import View
+from .decorators import MarkedView, View
 from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
@@ -117,25 +117,19 @@ class _Page(NamedTuple):
     version: int | None
 
 
-class CachedView:
+class CachedView(MarkedView):
     """A view whose answer the next visitor without a cookie may get too."""
 
     def __init__(self, view: View, reads: tuple[str, ...], names_host: bool) -> None:
-        functools.update_wrapper(self, view)
-        self.view = view
+        super().__init__(view)
         self.reads = reads
         self.names_host = names_host
-
-    def __call__(
-        self, request: HttpRequest, *args: object, **kwargs: object
-    ) -> HttpResponseBase:
-        return self.view(request, *args, **kwargs)
 
 
 def cache_for_spectators(
     *reads: str, names_host: bool = False
 ) -> Callable[[View], CachedView]:
-    """Make a view a CachedView; this decorator stands above all others, for it is looked for at the address.
+    """Make a view a CachedView.
 
     `reads` are the parameters of the query that make another page. A view that `names_host` makes another page under
     each name of the site. What is another for each visitor is said by a PersonalResponse.
@@ -195,8 +189,10 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
 
 
 def _newest_seen(request: HttpRequest) -> int:
-    named = version_in(_query(request).get("version", ""))
-    return max(named, newest_in(request.META.get("HTTP_IF_NONE_MATCH", "")))
+    """Return the newest version that the visitor names; 0 for none."""
+    query, etags = _query(request), request.META.get("HTTP_IF_NONE_MATCH")
+    named = version_in(query["version"]) if "version" in query else 0
+    return max(named, newest_in(etags)) if etags else named
 
 
 def answer(request: HttpRequest) -> HttpResponse | None:
