@@ -233,13 +233,19 @@ class Site:
             run("ROLLBACK")
 
     def ready(self, seconds: float = 20) -> "Site":
-        wait_until(lambda: self.process.poll() is not None or self._is_up(), seconds)
-        assert self.process.poll() is None, self.output()
+        # To ask more often would slow the start down.
+        wait_until(lambda: self._has_ended or self._answers(), seconds, every=0.05)
+        wait_until(lambda: self._has_ended or self._all_listen(), seconds)
+        assert not self._has_ended, self.output()
         return self
 
-    def _is_up(self) -> bool:
+    @property
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def _answers(self) -> bool:
         try:
-            return Voter(self.base).get("/healthz").status == 200 and self._all_listen()
+            return Voter(self.base).get("/healthz").status == 200
         except OSError:
             return False
 

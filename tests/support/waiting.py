@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(so: Callable[[], object], seconds: float = 10) -> None:
-    """Look a hundred times a second. Raises AssertionError."""
+def wait_until(
+    so: Callable[[], object], seconds: float = 10, every: float = 0.01
+) -> None:
+    """Look so often, in seconds. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < deadline, "It never came to be so."
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 async def until(so: Callable[[], object], seconds: float = 5) -> None:
