@@ -1,5 +1,7 @@
 """Ballots that wait together are written in one transaction, each with its own outcome."""
 
+import asyncio
+import contextlib
 import datetime
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from polls.models import Ballot, Choice, Question
 from polls.voting.cast import NotOpen, QuestionChanged, Refused, cast, new_ballots
 from polls.voting.group_commit import GroupCommit
 from tests.support.races import outcome
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -234,6 +236,13 @@ def test_those_of_a_thread_that_is_told_to_end_are_not_taken_for_written(
     assert not group.pending
 
 
+async def submit_from_loop(group, threads, *numbers):
+    pending = [group.submit_from_loop(number, threads) for number in numbers]
+    for one in pending:
+        await one.future
+    return [one.result() for one in pending]
+
+
 def test_one_thread_at_a_time_writes_for_the_loop(transactional_db):
     busy, most, batches = [], [], []
 
@@ -245,30 +254,37 @@ def test_one_thread_at_a_time_writes_for_the_loop(transactional_db):
         busy.pop()
         return squares(numbers)
 
-    group = GroupCommit(write)
+    async def come_in_threes(group, threads):
+        threes = (range(n, n + 3) for n in range(1, 100, 3))
+        tasks = [submit_from_loop(group, threads, *three) for three in threes]
+        return sum(await asyncio.gather(*tasks), [])
+
     with ThreadPoolExecutor(4) as threads:
-        futures = [group.submit_from_loop(number, threads) for number in range(1, 200)]
-        assert [future.result(10) for future in futures] == squares(range(1, 200))
-    assert set(most) == {1} and len(batches) < 100
+        results = asyncio.run(come_in_threes(GroupCommit(write), threads))
+    assert results == squares(range(1, 100))
+    assert set(most) == {1} and len(batches) < 50
 
 
-def test_what_was_submitted_cannot_be_cancelled(transactional_db):
-    group = GroupCommit(squares)
-    with ThreadPoolExecutor(1) as threads, group.write_lock:
-        future = group.submit_from_loop(3, threads)
-        assert not future.cancel()
-    assert future.result(10) == 9
+def test_what_was_submitted_is_written_though_nobody_waits_for_it(transactional_db):
+    written = []
+    group = GroupCommit(lambda numbers: written.extend(numbers) or numbers)
 
+    async def leave(threads):
+        with group.write_lock:
+            waiting = asyncio.ensure_future(submit_from_loop(group, threads, 3))
+            await until(lambda: group.pending)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+        return await submit_from_loop(group, threads, 4)
 
-def test_a_thread_that_was_told_to_end_has_a_successor_for_the_loop(transactional_db):
-    def stop_once(numbers):
-        if 1 in numbers:
-            raise SystemExit
-        return squares(numbers)
-
-    group = GroupCommit(stop_once)
     with ThreadPoolExecutor(1) as threads:
-        with pytest.raises(OperationalError, match="stopped"):
-            group.submit_from_loop(1, threads).result(10)
-        threads.submit(int).result(10)
-        assert group.submit_from_loop(3, threads).result(10) == 9
+        assert asyncio.run(leave(threads)) == [4]
+    assert sorted(written) == [3, 4]
+
+
+def test_nobody_waits_for_threads_that_have_ended(transactional_db):
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        asyncio.run(submit_from_loop(GroupCommit(squares), threads, 3))

@@ -7,10 +7,13 @@ one spoils the transaction, they are written one by one, unless it is the
 database that is locked or away.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from typing import Generic, NamedTuple, TypeVar
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
@@ -18,11 +21,25 @@ from ..database import database
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+STOPPED = "The worker was stopped."
 
 
-class _Pending(NamedTuple, Generic[Item, Result]):
+@dataclass(eq=False, slots=True)
+class Pending(Generic[Item, Result]):
+    """An item to be written, and then what became of it: its result or an error."""
+
     item: Item
-    future: Future[Result]
+    # Of one that was submitted from the loop: done when the item is.
+    future: asyncio.Future[None] | None = None
+    done: bool = False
+    value: Result | None = None
+    error: Exception | None = None
+
+    def result(self) -> Result | None:
+        """Return what `write` returned for it. Raises the error of the database; then nothing of it has been written."""
+        if self.error:
+            raise self.error
+        return self.value
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -30,61 +47,50 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         self.write = write
-        self.pending: list[_Pending[Item, Result]] = []
+        self.pending: list[Pending[Item, Result]] = []
         self.write_lock = threading.Lock()
-        # Between a look at what is pending and the start or end of the thread that writes for the loop.
-        self._thread_lock = threading.Lock()
-        self._has_thread = False
+        self._writing_for_loop: asyncio.Task[None] | None = None
 
-    def submit(self, item: Item) -> Result:
-        """Write this item, with the others that are pending, and return its result.
-
-        Raises the error of the database; then nothing of this item has been written.
-        """
+    def submit(self, item: Item) -> Result | None:
+        """Write this item, with the others that are pending, and return its result."""
         if connection.in_atomic_block:
             # Somebody's own transaction is no place for the items of others.
             return self.write([item])[0]
-        future = self._add(item)
+        pending: Pending[Item, Result] = Pending(item)
+        self.pending.append(pending)
         with self.write_lock:
-            if not future.done():
+            if not pending.done:
                 self._write_pending()
-        return future.result()
+        return pending.result()
 
-    def submit_from_loop(self, item: Item, threads: Executor) -> Future[Result]:
-        """Have this item written by one of these threads, the same for all that are submitted meanwhile."""
-        with self._thread_lock:
-            future = self._add(item)
-            is_first = not self._has_thread
-            self._has_thread = True
-        if is_first:
-            threads.submit(self._write_for_loop)
-        return future
+    def submit_from_loop(self, item: Item, threads: Executor) -> Pending[Item, Result]:
+        """Have this item written by one of these threads, also if nobody waits for it any more."""
+        future = asyncio.get_running_loop().create_future()
+        pending: Pending[Item, Result] = Pending(item, future)
+        self.pending.append(pending)
+        if not self._writing_for_loop or self._writing_for_loop.done():
+            self._writing_for_loop = asyncio.create_task(self._write_for_loop(threads))
+        return pending
 
-    def _add(self, item: Item) -> Future[Result]:
-        future: Future[Result] = Future()
-        # It cannot be cancelled from now on: what was submitted is written, also for a request that is given up.
-        future.set_running_or_notify_cancel()
-        self.pending.append(_Pending(item, future))
-        return future
+    async def _write_for_loop(self, threads: Executor) -> None:
+        # Back on the loop after each transaction: whoever is answered now, and those who come, share the next one.
+        while self.pending:
+            try:
+                await asyncio.wrap_future(threads.submit(self._write_in_thread))
+            except asyncio.CancelledError:
+                # The loop ends, and whoever was given up by then still counts.
+                threads.submit(self._write_in_thread)
+                raise
+            except Exception as error:
+                # There is no thread any more.
+                _finish(self._drain(), error)
 
-    def _write_for_loop(self) -> None:
-        try:
-            while True:
-                with self.write_lock:
-                    self._write_pending(starts_request=True)
-                with self._thread_lock:
-                    if not self.pending:
-                        self._has_thread = False
-                        return
-        except BaseException:
-            # The thread is told to end. Whatever came since has no other one, the next item has.
-            with self._thread_lock:
-                _fail(self._drain(), OperationalError("The worker was stopped."))
-                self._has_thread = False
-            raise
+    def _write_in_thread(self) -> None:
+        with self.write_lock:
+            self._write_pending(starts_request=True)
 
     def _write_pending(self, starts_request: bool = False) -> None:
-        pending: list[_Pending[Item, Result]] = []
+        pending: list[Pending[Item, Result]] = []
         try:
             if starts_request:
                 # As Django does when a request starts: a connection that broke is made anew.
@@ -99,34 +105,48 @@ class GroupCommit(Generic[Item, Result]):
             if len(pending) == 1 or isinstance(
                 error, OperationalError | InterfaceError
             ):
-                _fail(pending, error)
+                _finish(pending, error)
             else:
                 for one in pending:
                     self._write_alone(one)
         finally:
             # Of a thread that is told to end: nobody must take these for written.
-            _fail(pending, OperationalError("The worker was stopped."))
+            _finish([one for one in pending if not one.done], OperationalError(STOPPED))
 
-    def _write_alone(self, one: _Pending[Item, Result]) -> None:
+    def _write_alone(self, one: Pending[Item, Result]) -> None:
         try:
             with database.write_queue():
                 self._write([one])
         except Exception as error:
-            _fail([one], error)
+            _finish([one], error)
 
-    def _write(self, pending: list[_Pending[Item, Result]]) -> None:
+    def _write(self, pending: list[Pending[Item, Result]]) -> None:
         if pending:
             results = self.write([one.item for one in pending])
             for one, result in zip(pending, results, strict=True):
-                one.future.set_result(result)
+                one.value = result
+            _finish(pending)
 
-    def _drain(self) -> list[_Pending[Item, Result]]:
+    def _drain(self) -> list[Pending[Item, Result]]:
         pending = self.pending[:]
         del self.pending[: len(pending)]
         return pending
 
 
-def _fail(pending: list[_Pending[Item, Result]], error: Exception) -> None:
+def _finish(
+    pending: list[Pending[Item, Result]], error: Exception | None = None
+) -> None:
     for one in pending:
-        if not one.future.done():
-            one.future.set_exception(error)
+        one.error, one.done = error, True
+    futures = [one.future for one in pending if one.future]
+    for loop in {future.get_loop() for future in futures}:
+        # A loop that has ended has nobody left to be told.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_wake, loop, futures)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        # Some requests may have been cancelled meanwhile.
+        if future.get_loop() is loop and not future.done():
+            future.set_result(None)

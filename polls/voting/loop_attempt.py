@@ -6,10 +6,9 @@ that it has cast, and who its voter is. So a request is one voter with one
 ballot, however often its answer is begun.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from django.db import connections
 from django.http.response import HttpResponseBase
 
 from ..models import Ballot
+from .ballot_sql import NewBallot
+from .group_commit import Pending
 
 
 class NeedsDatabase(BaseException):
@@ -27,14 +28,14 @@ class NeedsDatabase(BaseException):
 
 @dataclass
 class LoopBallot:
-    """A ballot that was cast on the loop, and its id when it is written; None if it cannot be."""
+    """A ballot that was cast on the loop. The result of its writing is its id, or None if it cannot be written."""
 
     ballot: Ballot
-    pk: Future[int | None]
+    pending: Pending[NewBallot, int | None]
 
     def written(self) -> Ballot | None:
-        """Return the ballot once it is written; None if it cannot be. Raises the error of the database."""
-        self.ballot.pk = self.pk.result()
+        """Return the ballot; None if it could not be written. Raises the error of the database."""
+        self.ballot.pk = self.pending.result()
         return self.ballot if self.ballot.pk is not None else None
 
 
@@ -78,9 +79,10 @@ class LoopAttempt:
 
     async def all_written(self) -> bool:
         """Wait until each ballot is written or refused, of a voter who has one already, say."""
-        futures = [asyncio.wrap_future(cast.pk) for cast in self.ballots]
-        pks = await asyncio.gather(*futures, return_exceptions=True)
-        written = [isinstance(pk, int) for pk in pks]
+        for cast in self.ballots:
+            if cast.pending.future:
+                await cast.pending.future
+        written = [cast.pending.value is not None for cast in self.ballots]
         self.is_counted = any(written)
         return all(written)
 
@@ -92,7 +94,7 @@ class LoopAttempt:
                 earlier.voter_key == ballot.voter_key
             ):
                 # A commit whose answer was lost may be one all the same: such a ballot is never written again.
-                if not cast.pk.exception():
+                if not cast.pending.error:
                     self.ballots.remove(cast)
                 return cast
         return None
