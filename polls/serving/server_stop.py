@@ -22,6 +22,7 @@ class UvicornCycle(Protocol):
 
     # Whether the connection stays after the answer. When uvicorn stops, taking this away is all that it does.
     keep_alive: bool
+    # To abort.
     transport: asyncio.Transport
 
 
@@ -34,6 +35,7 @@ class GunicornProtocol(Protocol):
     """A connection of gunicorn's own ASGI worker: `receive` is a method of what reads its body, and has it as `protocol`."""
 
     worker: GunicornWorker
+    # To close or abort.
     transport: asyncio.Transport
 
 
