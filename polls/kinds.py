@@ -30,7 +30,7 @@ class Rules:
     `least` and `most` are the question's own limits, min_choices and max_choices; `offered` is how many choices it has.
     """
 
-    # Whether the organiser may set limits, and why none can be higher than `most_marks`.
+    # Whether the organiser sets limits; the highest there can be, and why.
     has_limits = True
     most_marks: int | None = None
     most_marks_rule = ""
@@ -40,11 +40,14 @@ class Rules:
     every_mark_counts = True
     # Whether rankings are kept, counted in rounds, and shown so.
     has_rounds = False
-    # To voters, in the head line of ballots.csv, over the results, beside a voter's own choice, and in the admin.
+    # What a voter is told to do.
     verb = "Select"
+    # In the head line of ballots.csv, with a number.
     column = "choice"
+    # Over the results, and there beside a voter's own choice.
     caption = "Votes for each choice, in percent of voters"
     own_mark = "Your vote"
+    # What organisers read of it.
     help = ""
     ballot_template = "polls/_ballot_select.html"
 

@@ -1,5 +1,6 @@
 """The stream of live results through real servers."""
 
+import json
 import os
 import signal
 import time
@@ -60,6 +61,14 @@ def test_an_event_is_results_json_with_the_version_as_its_id(site):
         in stream.text
     )
     assert stream.fields("id") == [str(stream.tallies[0]["version"])] == ["1"]
+
+
+def test_an_event_of_a_ranked_poll_has_the_table_of_its_rounds(site):
+    question = site.ask("What?", "Tea", "Coffee", kind="ranked")
+    stream = Stream(site.base, question).wait_for('"ballots": 0')
+    told = json.loads(Voter(site.base).get(f"/polls/{question}/results.json").text)
+    assert stream.tallies[0] == told
+    assert "Round 1" in told["rounds_table"]
 
 
 @pytest.mark.once

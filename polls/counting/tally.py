@@ -118,8 +118,8 @@ def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
 def tally_of(question: Question, exact: bool = False) -> Tally:
     """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`.
 
-    A statement of its own: with the one of tallies_of(), which Django builds anew each time, a results page takes a third
-    more time.
+    A statement of its own: with the one of tallies_of(), which Django builds anew each time, a results page takes a
+    third more time on either database.
     """
     # Before the choices are read: the tally of a closed question lacks no vote of its last moment.
     state = question.state()
