@@ -25,7 +25,7 @@ from tempfile import SpooledTemporaryFile
 from typing import ParamSpec, TypeVar
 from wsgiref.util import FileWrapper
 
-from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
@@ -33,15 +33,14 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, resolve, set_script_prefix
+from django.urls import set_script_prefix
 
 from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, spectator_cache
 from .event_stream import EventStream, hub
-from .on_loop import ApartView, LoopView, others_listen
+from .on_loop import Place, others_listen, place_of
 from .server_stop import Message, Receive, Send, connection_of
 
-View = Callable[..., object]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -80,7 +79,7 @@ class Handler(ASGIHandler):
         self.thread_apart = Threads(1, "polls-apart")
         self._respond_in_thread = _crossing(self._respond, self.threads)
         self._respond_apart = _crossing(self._respond, self.thread_apart)
-        self._known_view = lru_cache(maxsize=1024)(_view_at)
+        self._known_place = lru_cache(maxsize=1024)(place_of)
 
     @cached_property
     def _stock_handler(self) -> ASGIHandler:
@@ -103,15 +102,15 @@ class Handler(ASGIHandler):
         if known:
             await self._send(known, send)
             return
-        view = self._view(scope)
-        if iscoroutinefunction(view):
+        place = self._place(scope)
+        if place is Place.DJANGO:
             await self._leave_to_django(scope, receive, send)
             return
         try:
             body, size = await _read(receive)
         except RequestAborted:
             return
-        response = await self._answer(view, scope, body, size)
+        response = await self._answer(place, scope, body, size)
         if isinstance(response, EventStream):
             # A stream may stay for hours: what is only needed to begin it goes before.
             streaming = self._stream_live(response, receive, send)
@@ -130,10 +129,10 @@ class Handler(ASGIHandler):
         request, _ = self.create_request(scope, BytesIO())
         return spectator_cache.answer(request) if request else None
 
-    def _view(self, scope: Message) -> View | None:
+    def _place(self, scope: Message) -> Place:
         path = scope["path"].removeprefix(get_script_prefix(scope))
         # Those that strangers make up, as long as they like, are not kept.
-        return self._known_view(path) if len(path) < 100 else _view_at(path)
+        return self._known_place(path) if len(path) < 100 else place_of(path)
 
     async def _leave_to_django(
         self, scope: Message, receive: Receive, send: Send
@@ -146,12 +145,12 @@ class Handler(ASGIHandler):
                 await sync_to_async(connections.close_all)()
 
     async def _answer(
-        self, view: View | None, scope: Message, body: bytes, size: int
+        self, place: Place, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
-        if isinstance(view, ApartView):
+        if place is Place.APART:
             return await self._answer_apart(scope, body, size)
         is_short = size <= self.on_loop_most
-        if isinstance(view, LoopView) and is_short and not others_listen():
+        if place is Place.LOOP and is_short and not others_listen():
             return await self._answer_on_loop(scope, body, size)
         return await self._respond_in_thread(scope, body, size)
 
@@ -337,13 +336,6 @@ async def _until_gone(receive: Receive, work: Awaitable[None]) -> None:
         await asyncio.wait(tasks)
     if not working.cancelled():
         working.result()
-
-
-def _view_at(path: str) -> View | None:
-    try:
-        return resolve(path).func
-    except Resolver404:
-        return None
 
 
 def _no_stream() -> HttpResponse:

@@ -1,9 +1,13 @@
-"""What a view says of where it is answered under ASGI, if that is not a thread of the pool."""
+"""Where a request is answered under ASGI: what its view says of it, if that is not a thread of the pool."""
 
+import enum
+
+from asgiref.sync import iscoroutinefunction
 from django.core import signals
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, reset_queries
+from django.urls import Resolver404, resolve
 
 from .decorators import MarkedView, View
 
@@ -24,6 +28,27 @@ def may_run_on_loop(view: View) -> LoopView:
 def takes_thread_apart(view: View) -> ApartView:
     """Mark a view that one thread of its own answers, also while all threads of the pool wait for the database."""
     return ApartView(view)
+
+
+class Place(enum.Enum):
+    POOL = enum.auto()
+    LOOP = enum.auto()
+    APART = enum.auto()
+    # Stock Django's handler.
+    DJANGO = enum.auto()
+
+
+def place_of(path: str) -> Place:
+    """Return where the view at this path is answered."""
+    try:
+        view = resolve(path).func
+    except Resolver404:
+        return Place.POOL
+    if isinstance(view, LoopView):
+        return Place.LOOP
+    if isinstance(view, ApartView):
+        return Place.APART
+    return Place.DJANGO if iscoroutinefunction(view) else Place.POOL
 
 
 _DJANGOS_OWN = {

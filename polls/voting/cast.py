@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from django.db import OperationalError, transaction
 from django.db.models import F
@@ -86,21 +86,19 @@ def _rows(ballot: Ballot, choices: list[int]) -> NewBallot:
         "cast_at": ballot.cast_at,
         "ranking": question.rules.ranking(choices),
     }
-    return NewBallot(row, list(_mark_rows(ballot, choices)))
-
-
-def _mark_rows(ballot: Ballot, choices: list[int]) -> Iterator[Row]:
-    increments = ballot.question.rules.increments(choices)
-    for rank, choice in enumerate(choices, 1):
-        votes, first_marks = increments[choice]
-        yield {
+    increments, texts = question.rules.increments(choices), question.choice_texts
+    marks: list[Row] = [
+        {
             "receipt": ballot.receipt,
             "choice_id": choice,
-            "choice_text": ballot.question.choice_texts.get(choice),
+            "choice_text": texts.get(choice),
             "rank": rank,
-            "votes": votes,
-            "first_marks": first_marks,
+            "votes": increments[choice][0],
+            "first_marks": increments[choice][1],
         }
+        for rank, choice in enumerate(choices, 1)
+    ]
+    return NewBallot(row, marks)
 
 
 def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | None:
