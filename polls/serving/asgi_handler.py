@@ -5,24 +5,21 @@ request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
 answer. The threads stay, and keep their database connections. Pages that are
-in memory, and most votes, take no thread at all.
+in memory, and most votes, take no thread at all. A coroutine for a view is
+stock Django's to answer.
 
-The crossing itself is asgiref's, as everywhere in Django: context variables go
-along and come back, and async_to_sync() in a thread leads to this loop again.
-A coroutine for a view is stock Django's to answer. All that Django promises is
-held against its own handler in tests/test_handler_parity.py.
+All that Django promises is held against its own handler in
+tests/test_handler_parity.py.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import ParamSpec, TypeVar
 from wsgiref.util import FileWrapper
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -40,31 +37,7 @@ from . import health, spectator_cache
 from .event_stream import EventStream, hub
 from .on_loop import Place, others_listen, place_of
 from .server_stop import Message, Receive, Send, connection_of
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Threads(ThreadPoolExecutor):
-    """Carries weight: gunicorn's asgi worker cancels the request of a client that has gone, and a vote that was read counts.
-
-    What waits for one of these threads cannot be cancelled.
-    """
-
-    def submit(
-        self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
-        result: Future[T] = Future()
-        result.set_running_or_notify_cancel()
-        super().submit(_settle, result, partial(call, *args, **kwargs))
-        return result
-
-
-def _settle(result: Future[T], call: Callable[[], T]) -> None:
-    try:
-        result.set_result(call())
-    except BaseException as error:
-        result.set_exception(error)
+from .threads import Threads
 
 
 class Handler(ASGIHandler):
@@ -77,8 +50,8 @@ class Handler(ASGIHandler):
         self.load_middleware(is_async=False)
         self.threads = Threads(settings.ASGI_THREADS, "polls")
         self.thread_apart = Threads(1, "polls-apart")
-        self._respond_in_thread = _crossing(self._respond, self.threads)
-        self._respond_apart = _crossing(self._respond, self.thread_apart)
+        self._respond_in_thread = self.threads.crossing(self._respond)
+        self._respond_apart = self.thread_apart.crossing(self._respond)
         self._known_place = lru_cache(maxsize=1024)(place_of)
 
     @cached_property
@@ -223,20 +196,10 @@ class Handler(ASGIHandler):
     ) -> AsyncIterator[bytes]:
         for chunk in first:
             yield chunk
-        while len(first) == 2 and (chunk := await self._to_its_end(next, rest, b"")):
+        while len(first) == 2 and (
+            chunk := await self.threads.run_to_its_end(next, rest, b"")
+        ):
             yield chunk
-
-    async def _to_its_end(
-        self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run this in a thread, cancelled or not: no file is closed while it is read."""
-        crossing = _crossing(call, self.threads)
-        running = asyncio.ensure_future(crossing(*args, **kwargs))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            raise
 
     async def _send(self, response: HttpResponseBase, send: Send) -> None:
         # If the client has gone, what it asked for is done all the same.
@@ -249,7 +212,7 @@ class Handler(ASGIHandler):
             async with ThreadSensitiveContext(), _ended(response):
                 await self.send_response(response, send)
         finally:
-            await self._to_its_end(response.close)
+            await self.threads.run_to_its_end(response.close)
 
     async def _stream_live(
         self, response: EventStream, receive: Receive, send: Send
@@ -292,12 +255,6 @@ async def _read(receive: Receive) -> tuple[bytes, int]:
             body = BytesIO()
         more = message.get("more_body", False)
     return body.getvalue(), size
-
-
-def _crossing(
-    call: Callable[P, T], threads: ThreadPoolExecutor
-) -> Callable[P, Awaitable[T]]:
-    return sync_to_async(call, thread_sensitive=False, executor=threads)
 
 
 def _spool(response: StreamingHttpResponse) -> None:
