@@ -48,7 +48,7 @@ def _digest(password: str) -> bytes:
 
 
 class Right(NamedTuple):
-    """As who somebody sees results, and what that rests on, so that a stream can ask lost_rights() while it is open."""
+    """The audience that somebody belongs to, and what proves it: a stream asks lost_rights() again while it is open."""
 
     audience: Audience
     question: int = 0

@@ -42,7 +42,7 @@ from .threads import Threads
 
 class Handler(ASGIHandler):
     # A vote takes a few hundred bytes; the loop is not kept with the reading of a long form.
-    on_loop_most = 8 * 1024
+    max_body_on_loop = 8 * 1024
 
     def __init__(self) -> None:
         # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
@@ -122,7 +122,7 @@ class Handler(ASGIHandler):
     ) -> HttpResponseBase:
         if place is Place.APART:
             return await self._answer_apart(scope, body, size)
-        is_short = size <= self.on_loop_most
+        is_short = size <= self.max_body_on_loop
         if place is Place.LOOP and is_short and not others_listen():
             return await self._answer_on_loop(scope, body, size)
         return await self._respond_in_thread(scope, body, size)

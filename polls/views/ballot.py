@@ -32,7 +32,7 @@ from ..voting.loop_attempt import is_counted
 from .forms import BallotForm
 from .lookups import own_ballot, published_or_404
 
-# It writes the cookie of a token; views have no other way to it.
+# Sets the CSRF cookie of a token; views have no other way to it.
 _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 
 

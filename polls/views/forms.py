@@ -36,7 +36,7 @@ class BallotForm(forms.Form):
             self.chosen = [self.ids.get(text) for text in self.sent]
 
     def clean(self) -> dict[str, object]:
-        # The page has it; a program that votes need not, while nothing else can have been read.
+        # The page sends it. A program need not, while the question has never been reworded.
         only = "" if self.question.rewordings else self.question.wording_digest
         if self.data.get("wording", only) != self.question.wording_digest:
             raise forms.ValidationError(str(QuestionChanged()))

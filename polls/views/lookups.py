@@ -17,7 +17,7 @@ def own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
 
 
 def right_of_visitor(request: HttpRequest, question: Question) -> Right:
-    """Tell who asks; the wall asks as a spectator, whoever's browser shows it, and can lose by that but not win."""
+    """Tell who asks; the wall asks as a spectator, whoever's browser shows it: it may see less by that, never more."""
     if request.GET.get("as") == "spectator":
         return SPECTATOR
     return right_of(request, question)

@@ -1,7 +1,7 @@
 """The statements that write new ballots, with their marks and the totals: plain rows in, ids out.
 
 A ballot is written if its voter has none yet, and if the question is open and
-reads as the voter was shown it; why another is not, cast() finds out.
+reads as the voter was shown it; cast() finds out why another is not.
 
 Plain SQL, for it is run once a vote: Django takes four times as long to build
 such statements as a database to run them. However many ballots there are, the

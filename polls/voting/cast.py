@@ -58,7 +58,7 @@ def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
         written = _insert(ballot, choices) or _change(question, voter_key, choices)
         if written:
             return written
-        # Other tabs that cast and withdraw would do so in step with this one.
+        # A random time, or tabs that cast and withdraw would collide again.
         time.sleep(random.uniform(0, 0.005 * attempt))
     raise OperationalError("This ballot was cast and withdrawn all the time.")
 
@@ -127,7 +127,7 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
 
 
 def _require_as_shown(question: Question, choices: list[int]) -> Question:
-    """Return the question as it is now, if a ballot of this one, which its voter was shown, can count on it.
+    """Return the question as it is now, if a ballot for the question as its voter was shown it is still valid.
 
     Read with the choices locked: the question may have been closed while this
     waited for them. Raises Refused or Choice.DoesNotExist.

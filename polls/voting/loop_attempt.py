@@ -59,7 +59,7 @@ class LoopAttempt:
         except (NeedsDatabase, Exception):
             # What was not the loop's fault, the thread raises again.
             return None
-        # So with an error page. But what broke after it cast a ballot is not run twice.
+        # An error page is made again in a thread too, unless a ballot was cast before it: that is not run twice.
         broke = response.status_code >= 500 and not self.ballots
         return None if broke or self.needed_database else response
 
@@ -79,24 +79,26 @@ class LoopAttempt:
 
     async def all_written(self) -> bool:
         """Wait until each ballot is written or refused, of a voter who has one already, say."""
-        for cast in self.ballots:
-            if cast.pending.future:
-                await cast.pending.future
-        written = [cast.pending.value is not None for cast in self.ballots]
+        for loop_ballot in self.ballots:
+            if loop_ballot.pending.future:
+                await loop_ballot.pending.future
+        written = [
+            loop_ballot.pending.value is not None for loop_ballot in self.ballots
+        ]
         self.is_counted = any(written)
         return all(written)
 
     def take_over(self, ballot: Ballot) -> LoopBallot | None:
         """Return the ballot of this voter that was cast on the loop. Asked again, there is none: it is another one."""
-        for cast in self.ballots:
-            earlier = cast.ballot
+        for loop_ballot in self.ballots:
+            earlier = loop_ballot.ballot
             if earlier.question_id == ballot.question_id and (
                 earlier.voter_key == ballot.voter_key
             ):
                 # A commit whose answer was lost may be one all the same: such a ballot is never written again.
-                if not cast.pending.error:
-                    self.ballots.remove(cast)
-                return cast
+                if not loop_ballot.pending.error:
+                    self.ballots.remove(loop_ballot)
+                return loop_ballot
         return None
 
 
