@@ -670,7 +670,7 @@ class Mark(models.Model):
         return f"{self.ballot}: {self.choice}"
 
 
-def is_used() -> models.Exists:
+def is_used() -> Exists:
     """Tell, in a query for invitations, whether a ballot was cast with one."""
     ballots = Ballot.objects.filter(
         question=OuterRef("question"), voter_key=OuterRef("voter_key")
@@ -678,24 +678,12 @@ def is_used() -> models.Exists:
     return Exists(ballots)
 
 
-def _ballot_of_invitation() -> Exists:
-    return Exists(
-        Ballot.objects.filter(
-            question=OuterRef("question"), voter_key=OuterRef("voter_key")
-        )
-    )
-
-
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def last_number(self) -> int:
         return self.aggregate(last=models.Max("number"))["last"] or 0
 
-    def with_use(self) -> "InvitationQuerySet":
-        """Add `used`: whether a ballot was cast with it."""
-        return self.annotate(used=_ballot_of_invitation())
-
     def unused(self) -> "InvitationQuerySet":
-        return self.filter(~_ballot_of_invitation(), voided_at=None)
+        return self.filter(~is_used(), voided_at=None)
 
     def valid(self, voter_key: str) -> bool:
         return self.filter(voter_key=voter_key, voided_at=None).exists()

@@ -128,7 +128,7 @@ def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
     """Make invitation codes; return their numbers and the codes, which nothing shows again."""
     codes = [new_code() for _ in range(number)]
     with transaction.atomic():
-        # A race: two organisers who make codes at once would give the same numbers.
+        # Race: two organisers who make codes at once would give the same numbers.
         question.choice_set.lock()
         first = question.invitation_set.last_number() + 1
         numbered = list(enumerate(codes, first))
