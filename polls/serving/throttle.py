@@ -99,10 +99,6 @@ class WrongTries:
 wrong_tries = WrongTries()
 
 
-def clear() -> None:
-    wrong_tries.clear()
-
-
 def _code_limits(request: HttpRequest) -> Iterable[tuple[Limit, str]]:
     return zip((CODES, CODES_AROUND), networks(request))
 

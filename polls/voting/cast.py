@@ -112,7 +112,7 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
             # Nothing to withdraw, be the question open or not.
             return None
         now = _require_as_shown(question, choices)
-        require_invited(question, voter_key)
+        _require_invited(question, voter_key)
         if not ballot:
             # A new ballot has nothing against it by now.
             return None
@@ -186,7 +186,7 @@ def _move_marks(
     )
 
 
-def require_invited(question: Question, voter_key: str) -> None:
+def _require_invited(question: Question, voter_key: str) -> None:
     if question.voters == Voters.CODES and not question.invitation_set.valid(voter_key):
         raise NotInvited("Your vote was not counted: this invitation code is void.")
 
