@@ -49,9 +49,9 @@ class Handler(ASGIHandler):
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
         self.threads = Threads(settings.ASGI_THREADS, "polls")
-        self.thread_apart = Threads(1, "polls-apart")
+        self.own_thread = Threads(1, "polls-own")
         self._respond_in_thread = self.threads.crossing(self._respond)
-        self._respond_apart = self.thread_apart.crossing(self._respond)
+        self._respond_in_own_thread = self.own_thread.crossing(self._respond)
         self._known_place = lru_cache(maxsize=1024)(place_of)
 
     @cached_property
@@ -120,20 +120,20 @@ class Handler(ASGIHandler):
     async def _answer(
         self, place: Place, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
-        if place is Place.APART:
-            return await self._answer_apart(scope, body, size)
+        if place is Place.OWN_THREAD:
+            return await self._answer_in_own_thread(scope, body, size)
         is_short = size <= self.max_body_on_loop
         if place is Place.LOOP and is_short and not others_listen():
             return await self._answer_on_loop(scope, body, size)
         return await self._respond_in_thread(scope, body, size)
 
-    async def _answer_apart(
+    async def _answer_in_own_thread(
         self, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
         """Answer in the one thread that all such requests share."""
         token = health.came_at.set(time.monotonic())
         try:
-            return await self._respond_apart(scope, body, size)
+            return await self._respond_in_own_thread(scope, body, size)
         finally:
             health.came_at.reset(token)
 

@@ -12,30 +12,28 @@ from django.urls import Resolver404, resolve
 from .decorators import MarkedView, View
 
 
-class LoopView(MarkedView):
-    pass
-
-
-class ApartView(MarkedView):
-    pass
-
-
-def may_run_on_loop(view: View) -> LoopView:
-    """Mark a view that is quick, and often needs no database but for a ballot."""
-    return LoopView(view)
-
-
-def takes_thread_apart(view: View) -> ApartView:
-    """Mark a view that one thread of its own answers, also while all threads of the pool wait for the database."""
-    return ApartView(view)
-
-
 class Place(enum.Enum):
     POOL = enum.auto()
     LOOP = enum.auto()
-    APART = enum.auto()
+    OWN_THREAD = enum.auto()
     # Stock Django's handler.
     DJANGO = enum.auto()
+
+
+class PlacedView(MarkedView):
+    def __init__(self, place: Place, view: View) -> None:
+        super().__init__(view)
+        self.place = place
+
+
+def may_run_on_loop(view: View) -> PlacedView:
+    """Mark a view that is quick, and often needs no database but for a ballot."""
+    return PlacedView(Place.LOOP, view)
+
+
+def answers_in_own_thread(view: View) -> PlacedView:
+    """Mark a view that one thread of its own answers, also while all threads of the pool wait for the database."""
+    return PlacedView(Place.OWN_THREAD, view)
 
 
 def place_of(path: str) -> Place:
@@ -44,10 +42,8 @@ def place_of(path: str) -> Place:
         view = resolve(path).func
     except Resolver404:
         return Place.POOL
-    if isinstance(view, LoopView):
-        return Place.LOOP
-    if isinstance(view, ApartView):
-        return Place.APART
+    if isinstance(view, PlacedView):
+        return view.place
     return Place.DJANGO if iscoroutinefunction(view) else Place.POOL
 
 

@@ -8,7 +8,7 @@ from ..models import Ballot, Question
 from ..serving import health, throttle
 from ..serving.decorators import allow
 from ..serving.errors import error_page
-from ..serving.on_loop import takes_thread_apart
+from ..serving.on_loop import answers_in_own_thread
 from ..serving.spectator_cache import cache_for_spectators
 
 PAGE_SIZE = 20
@@ -63,7 +63,7 @@ def find_receipt(request: HttpRequest) -> HttpResponse:
     return render(request, "polls/receipt.html")
 
 
-@takes_thread_apart
+@answers_in_own_thread
 @allow("GET", "HEAD")
 @cache_control(no_store=True)
 def healthz(request: HttpRequest) -> HttpResponse:

@@ -14,6 +14,6 @@ def handling(settings: Settings) -> Iterator[Handler]:
     settings.ASGI_THREADS = 1
     handler = Handler()
     yield handler
-    for threads in (handler.threads, handler.thread_apart):
+    for threads in (handler.threads, handler.own_thread):
         threads.submit(connections.close_all).result()
         threads.shutdown()
