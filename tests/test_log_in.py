@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, Client
 
-from polls.serving import hash_places, log_in, throttle
+from polls.serving import hash_slots, log_in, throttle
 from polls.serving.throttle import WrongTries
 from tests.support.people import Voter
 from tests.support.races import outcome
@@ -177,9 +177,9 @@ class Gated(MD5PasswordHasher):
 @pytest.mark.django_db(transaction=True)
 def test_few_are_hashed_at_once_and_the_others_are_told(settings, monkeypatch):
     settings.PASSWORD_HASHERS = [f"{__name__}.Gated"]
-    monkeypatch.setattr(hash_places, "PATIENCE", 10)
+    monkeypatch.setattr(hash_slots, "PATIENCE", 10)
     Gated.gate.clear()
-    places = hash_places.HASHED + hash_places.WAITING
+    places = hash_slots.HASHED + hash_slots.WAITING
     refused = threading.Semaphore(0)
 
     def visitor(n):
@@ -198,7 +198,7 @@ def test_few_are_hashed_at_once_and_the_others_are_told(settings, monkeypatch):
         429: 16 - places,
         200: places,
     }
-    assert Gated.most == hash_places.HASHED
+    assert Gated.most == hash_slots.HASHED
     text = next(answer.text for answer in answers if answer.status_code == 429)
     assert "Many people are logging in at this moment. Wait 2 seconds" in text
 

@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from . import throttle
 from .decorators import View
 from .errors import error_page
-from .hash_places import hash_place
+from .hash_slots import hash_slot
 from .networks import networks
 from .throttle import Limit
 
@@ -32,7 +32,7 @@ NETWORK = Limit("network", free=30, first=2, longest=4, forgotten=300)
 NETWORK_AROUND = NETWORK._replace(name="network around", free=120)
 BROWSER = Limit("browser", free=10, first=2, longest=60, forgotten=900)
 
-# Seconds until one without a place should come again.
+# Seconds until one without a slot should come again.
 RETRY = 2
 
 COOKIE = "browser"
@@ -60,8 +60,8 @@ def throttled(view: View) -> View:
         seconds = max(throttle.wrong_tries.seconds_to_wait(*limit) for limit in limits)
         if seconds:
             return _wait(request, WRONG_HERE if browser else WRONG, seconds)
-        with hash_place(request, is_known=bool(browser)) as has_place:
-            if not has_place:
+        with hash_slot(request, is_known=bool(browser)) as has_slot:
+            if not has_slot:
                 return _wait(request, BUSY, RETRY)
             response = view(request, *args, **kwargs)
         _note(response, limits, name, browser)

@@ -1,7 +1,7 @@
-"""Places to hash a password, for all workers of this machine.
+"""Slots to hash a password, for all workers of this machine.
 
 A hash takes a core as long as hundreds of votes, on purpose. So few are made at the same time, few more wait for that,
-and who finds no place is told so at once, while everybody else is served.
+and who finds no slot is told so at once, while everybody else is served.
 """
 
 import hmac
@@ -30,8 +30,8 @@ _reserved_thread = threading.BoundedSemaphore(1)
 
 
 @contextmanager
-def hash_place(request: HttpRequest, is_known: bool) -> Iterator[bool]:
-    """Hold a place, after a wait perhaps; False if there is none. Who `is_known` has logged in before."""
+def hash_slot(request: HttpRequest, is_known: bool) -> Iterator[bool]:
+    """Hold a slot, after a wait perhaps; False if there is none. Who `is_known` has logged in before."""
     take = _take_under_asgi if isinstance(request, ASGIRequest) else _take
     with ExitStack() as held:
         yield take(held, is_known)
