@@ -188,7 +188,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "polls:index"
 # The site takes votes and short texts, never files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["polls.views.forms.RefuseFiles"]
+FILE_UPLOAD_HANDLERS = ["polls.serving.middleware.RefuseFiles"]
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
@@ -213,13 +213,13 @@ LOGGING = {
     "filters": {
         "no_traceback": {"()": "polls.serving.logs.NoTraceback"},
         "why_unavailable": {"()": "polls.serving.logs.WhyUnavailable"},
-        "throttle": {"()": "polls.serving.logs.Throttle"},
+        "repeated_lines": {"()": "polls.serving.logs.RepeatedLines"},
     },
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["why_unavailable", "throttle"],
+            "filters": ["why_unavailable", "repeated_lines"],
         }
     },
     "root": {"handlers": ["console"], "level": "WARNING"},

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connection
 
-from polls.serving.logs import QUIET, Throttle, clean
+from polls.serving.logs import QUIET, RepeatedLines, clean
 from polls.views import results
 from tests.support.people import Voter
 from tests.support.servers import Site
@@ -233,7 +233,7 @@ def test_a_fault_of_ours_keeps_its_traceback(client, question, monkeypatch, log)
 
 def test_the_same_warning_is_written_once_in_a_while():
     moment, written = 1000.0, []
-    throttle = Throttle(clock=lambda: moment)
+    throttle = RepeatedLines(clock=lambda: moment)
 
     def warn(text: str, level: int = logging.WARNING) -> None:
         record = logging.LogRecord("polls", level, "x.py", 1, "%s", (text,), None)

@@ -144,7 +144,7 @@ class WhyUnavailable(NoTraceback):
         return super().filter(record)
 
 
-class Throttle(logging.Filter):
+class RepeatedLines(logging.Filter):
     """Write the same warning once in a while, and how often it was left out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -2,8 +2,11 @@
 
 import codecs
 from collections.abc import Callable
+from typing import NoReturn
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.core.files.uploadhandler import FileUploadHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -62,6 +65,13 @@ def _came_whole(request: HttpRequest, length: str) -> bool:
         return len(request.body) == int(length)
     except (UnreadablePostError, ValueError):
         return False
+
+
+class RefuseFiles(FileUploadHandler):
+    """The site takes no files: refuse one before it is read."""
+
+    def new_file(self, *args: object, **kwargs: object) -> NoReturn:
+        raise BadRequest("This site takes no files.")
 
 
 def content_security_policy(get_response: GetResponse) -> GetResponse:

@@ -1,9 +1,6 @@
 from collections.abc import Sequence
-from typing import NoReturn
 
 from django import forms
-from django.core.exceptions import BadRequest
-from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 
 from ..kinds import InvalidBallot
@@ -61,10 +58,3 @@ class BallotForm(forms.Form):
     def error_message(self) -> str:
         """The one sentence that says what is wrong; empty if nothing is."""
         return str(next(iter(self.non_field_errors()), ""))
-
-
-class RefuseFiles(FileUploadHandler):
-    """The site takes no files: refuse one before it is read."""
-
-    def new_file(self, *args: object, **kwargs: object) -> NoReturn:
-        raise BadRequest("This site takes no files.")
