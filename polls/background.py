@@ -1,6 +1,6 @@
-"""Work that no page waits for: one thread does it, a piece after the other.
+"""Work that no page waits for: one thread does it, a job after the other.
 
-A piece that many ask for waits once. The thread and its database connection
+A job that many ask for waits once. The thread and its database connection
 last only while there is work. A process that stops does not wait for it: the
 database rolls back what was not committed.
 """
@@ -18,26 +18,26 @@ from . import process_memory
 
 logger = logging.getLogger("polls.background")
 
-# Pieces that may wait. One more is not taken: whoever needs it will submit it again.
+# Jobs that may wait. One more is not taken: whoever needs it will submit it again.
 MAX_WAITING = 256
 # Seconds to rest after a failure.
 PAUSE = 1
 
 Work = Callable[[], None]
 
-_SET = threading.Event()
-_SET.set()
+ALREADY_TRIED = threading.Event()
+ALREADY_TRIED.set()
 
 
 class Background:
     def __init__(self, name: str, rest: Callable[[float], float]) -> None:
-        """`rest` returns for how many seconds to rest after a piece that took so many."""
+        """`rest` returns for how many seconds to rest after a job that took so many."""
         self._name = name
         self._rest = rest
         self._waiting: dict[Hashable, tuple[Work, threading.Event]] = {}
         self._lock = threading.Lock()
         self._runs = False
-        # Since when there is a piece that is not done, be it begun once or often.
+        # Since when there is a job that is not done, be it begun once or often.
         self._behind_since = math.inf
 
     @property
@@ -45,7 +45,7 @@ class Background:
         return not self._runs
 
     def is_stuck(self, seconds: float) -> bool:
-        """Tell whether it has been at work for so long, or failing: then it is in vain to wait for another piece."""
+        """Tell whether it has been at work for so long, or failing: then it is in vain to wait for another job."""
         return time.monotonic() - self._behind_since > seconds
 
     def submit(self, key: Hashable, work: Work) -> threading.Event:
@@ -53,10 +53,10 @@ class Background:
         if not process_memory.keeps():
             # Another thread would not see what a test has in its transaction.
             self._try(work)
-            return _SET
+            return ALREADY_TRIED
         with self._lock:
             if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
-                return _SET
+                return ALREADY_TRIED
             _, tried = self._waiting.setdefault(key, (work, threading.Event()))
             if not self._runs:
                 self._runs = self._start()
@@ -72,8 +72,8 @@ class Background:
         return True
 
     def _run(self) -> None:
-        while piece := self._next():
-            work, tried = piece
+        while job := self._next():
+            work, tried = job
             began = time.monotonic()
             self._behind_since = min(self._behind_since, began)
             done = self._try(work)
@@ -82,7 +82,7 @@ class Background:
             tried.set()
             # Not kept while it rests, which may be long.
             connection.close()
-            # A piece that failed took its time waiting, not working.
+            # A job that failed took its time waiting, not working.
             time.sleep(self._rest(time.monotonic() - began) if done else PAUSE)
 
     def _next(self) -> tuple[Work, threading.Event] | None:

@@ -262,7 +262,7 @@ def test_a_big_file_is_on_disk_and_not_in_memory(question, monkeypatch):
     """Half way through the file: at its end, all of it would have been in memory before."""
     on_disk = []
 
-    def pieces(question):
+    def chunks(question):
         for _ in range(3):
             on_disk.append(file._rolled if (file := newest()) else None)
             yield b"x" * 10**6
@@ -270,7 +270,7 @@ def test_a_big_file_is_on_disk_and_not_in_memory(question, monkeypatch):
     made, make = [], tempfile.SpooledTemporaryFile
     newest = lambda: made[-1] if made else None
     keep = lambda **options: made.append(make(**options)) or made[-1]
-    monkeypatch.setattr(ballots_csv, "pieces", pieces)
+    monkeypatch.setattr(ballots_csv, "chunks", chunks)
     monkeypatch.setattr(ballots_csv.tempfile, "SpooledTemporaryFile", keep)
     ballots_csv.ballots_file(question).close()
     assert on_disk == [False, False, True]

@@ -25,8 +25,8 @@ from ..database import database
 from ..locks import file_lock
 from ..models import Mark, Question
 
-# Ballots to a piece: what is in memory at any moment.
-PIECE = 1000
+# Ballots to a chunk: what is in memory at any moment.
+CHUNK = 1000
 
 # Up to this many ballots a visitor waits for the file and its fingerprint: a fraction of a second.
 SMALL = 20_000
@@ -54,11 +54,11 @@ def _rows(question: Question) -> Iterator[list[str]]:
         yield [spell(receipt), *chosen, *[""] * (most - len(chosen))]
 
 
-def pieces(question: Question) -> Iterator[bytes]:
-    """Yield the file in pieces. To be read at one go: it keeps a cursor of the database open."""
+def chunks(question: Question) -> Iterator[bytes]:
+    """Yield the file in chunks. To be read at one go: it keeps a cursor of the database open."""
     rows_left = _rows(question)
     with database.long_statements():
-        while rows := list(itertools.islice(rows_left, PIECE)):
+        while rows := list(itertools.islice(rows_left, CHUNK)):
             text = io.StringIO()
             csv.writer(text).writerows(rows)
             yield text.getvalue().encode()
@@ -67,8 +67,8 @@ def pieces(question: Question) -> Iterator[bytes]:
 def file_sha256(question: Question) -> str:
     """Return the SHA-256 of the file as the ballots are now."""
     digest = hashlib.sha256()
-    for piece in pieces(question):
-        digest.update(piece)
+    for chunk in chunks(question):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -176,7 +176,7 @@ def ballots_file(question: Question) -> IO[bytes]:
     with one_at_a_time(question):
         file = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)
         # Not writelines(), which looks at the size at the end: all of it would be in memory.
-        for piece in pieces(question):
-            file.write(piece)
+        for chunk in chunks(question):
+            file.write(chunk)
     file.seek(0)
     return file
