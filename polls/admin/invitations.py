@@ -23,7 +23,7 @@ from ..qr import QrSeries
 from ..site_url import address, is_local
 from ..voting.identity import make_codes, voter_key
 
-QuestionAdmin: TypeAlias = "admin.ModelAdmin[Question]"
+ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
 
 MAX_CODES = 10_000
 
@@ -113,7 +113,7 @@ def _numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
     """Return "Unused", "Used" and "Void", each with how many codes and which numbers.
 
     Secrecy: while the poll is open, only what the number of ballots tells
-    anyhow. Whoever saw which number is used now, and which total has moved,
+    anyhow. Whoever saw which number is used now, and which total has changed,
     would know a vote. How many are void would tell of each number, for one can
     be voided alone.
     """
@@ -146,7 +146,7 @@ def _spans(numbers: Iterable[int]) -> Iterator[str]:
 
 
 def codes(
-    modeladmin: QuestionAdmin, request: HttpRequest, question_id: int
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
     """Show how many codes there are; make, hand out and void them."""
     question = get_object_or_404(Question, pk=question_id)
@@ -169,7 +169,7 @@ def codes(
 
 
 def _page(
-    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
     last = question.invitation_set.last_number()
     context = {
@@ -184,7 +184,7 @@ def _page(
 
 
 def _render(
-    modeladmin: QuestionAdmin,
+    modeladmin: ModelAdmin,
     request: HttpRequest,
     question: Question,
     name: str,
@@ -196,7 +196,7 @@ def _render(
 
 
 def _make(
-    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
     numbered = _valid(MakeForm(request.POST)).make(question)
     first, last = numbered[0][0], numbered[-1][0]
@@ -207,6 +207,7 @@ def _make(
     series = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
     context = {
         "title": f"Invitation codes {first} to {last}",
+        # The sheet is cut into these.
         "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
         "codes": " ".join(code for _, code in numbered),
         "address": address(request, question.get_absolute_url()),
@@ -215,7 +216,7 @@ def _make(
 
 
 def _void(
-    modeladmin: QuestionAdmin, request: HttpRequest, question: Question
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
     voided, left = _valid(VoidForm(request.POST)).void(question)
     sentence = f"Voided: {voided}."

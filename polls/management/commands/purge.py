@@ -51,7 +51,9 @@ class Command(BaseCommand):
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
         if yes:
-            self._clear_sessions()
+            # Django leaves those that have ended in the table.
+            call_command("clearsessions")
+            self.stdout.write("Ended sessions were cleared.")
         overdue = yes and is_overdue()
         due = retention.due(*days)
         if days == (None, None, None) and not overdue:
@@ -62,11 +64,6 @@ class Command(BaseCommand):
             self._purge_for_good(due, overdue)
         else:
             self._say(due)
-
-    def _clear_sessions(self) -> None:
-        # Django leaves those that have ended in the table.
-        call_command("clearsessions")
-        self.stdout.write("Ended sessions were cleared.")
 
     def _say(self, due: Due) -> None:
         """Say what would be done."""
