@@ -106,10 +106,10 @@ class QuestionQuerySet(models.QuerySet["Question"]):
 
     def voted_on(self) -> "QuestionQuerySet":
         """Return those on which a ballot was ever cast, be it withdrawn or deleted since."""
-        moved = Choice.objects.filter(question=OuterRef("pk"), revision__gt=0)
+        changed = Choice.objects.filter(question=OuterRef("pk"), revision__gt=0)
         ballots = Ballot.objects.filter(question=OuterRef("pk"))
         deleted = Q(ballots_deleted_at__isnull=False)
-        return self.filter(deleted | Exists(moved) | Exists(ballots))
+        return self.filter(deleted | Exists(changed) | Exists(ballots))
 
     def with_ballots(self) -> "QuestionQuerySet":
         """Add `ballots`: how many there are on each."""
@@ -482,7 +482,7 @@ class ChoiceQuerySet(models.QuerySet["Choice"]):
         list(self.order_by("pk").select_for_update().values_list("pk"))
 
 
-# Moved by ballots alone, in the transaction that writes them.
+# Changed by ballots alone, in the transaction that writes them.
 TOTALS = frozenset({"votes", "first_marks", "revision"})
 NO_VOTES: dict[str, object] = dict.fromkeys(TOTALS, 0)
 
@@ -497,7 +497,7 @@ class Choice(models.Model):
     # The ballots on which it is the first mark. Their sum is the number of ballots: a row of its own for that number is one
     # that every vote would wait for.
     first_marks = models.IntegerField(default=0, db_default=0, editable=False)
-    # How often the totals have moved, up or down. Their sum is the version of a tally.
+    # How often the totals have changed, up or down. Their sum is the version of a tally.
     revision = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = ChoiceQuerySet.as_manager()

@@ -169,10 +169,10 @@ def _erase_salt(question: Question) -> None:
 
 
 def _close_gaps_between_marks(question: Question) -> None:
-    """Give fresh ids to the marks of other questions that lie between this one's.
+    """Give fresh ids to the marks of other questions whose ids lie between those of this one's.
 
-    The voters of those questions are known still: the gaps between their marks would tell how many marks each ballot in
-    between has.
+    Secrecy: the voters of the other questions are still known. The ids that are missing between two of their marks
+    would tell how many choices each ballot cast between them has marked.
     """
     own = Mark.objects.filter(ballot__question=question)
     span = own.aggregate(first=models.Min("pk"), last=models.Max("pk"))

@@ -175,7 +175,7 @@ class Handler(ASGIHandler):
         return response
 
     def _take(self, response: HttpResponseBase) -> bool:
-        """Take the content where the view ran, as far as it can be; tell whether that is all of it."""
+        """Read the content in the thread of the view, the beginning of a long one; return whether that was all of it."""
         if not isinstance(response, StreamingHttpResponse):
             return True
         if isinstance(response, EventStream):

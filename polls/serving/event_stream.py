@@ -39,7 +39,7 @@ logger = logging.getLogger("polls.live")
 TICK = 0.25
 # A comment in a quiet stream, so that proxies do not take it for dead.
 HEARTBEAT = 15
-# Where results are hidden, rights are checked before each change is sent, and this often while nothing moves.
+# Where results are hidden, rights are checked before each change is sent, and this often while nothing changes.
 RECHECK = 1
 # For a client to take its last event, before it holds up a server that stops.
 SEND_TIMEOUT = 0.5

@@ -1,9 +1,9 @@
-"""Log-ins: who tries passwords has to wait, and keeps nobody else from logging in.
+"""Throttle of log-ins: who guesses passwords has to wait, and other people can still log in.
 
-A wrong password counts for the name in this network, and for the network. A name that is tried from everywhere leaves
-one try a minute to each network, so nobody can keep out who comes from another network. A browser that has logged in
-to the name before, which a cookie of its own tells, counts for itself alone. Within one network, all other browsers
-share the tries on a name: whoever sends wrong passwords all the time mostly takes the one that is free after each wait.
+A wrong password counts against the network it came from, and against the user name in that network. A name that many
+networks guess at has one try a minute in each: so a stranger elsewhere locks out nobody. A browser that has logged in
+to the name before (it has a signed cookie) has tries of its own. All other browsers of one network share the tries on
+a name: somebody there who never stops guessing uses most of them up.
 """
 
 import functools

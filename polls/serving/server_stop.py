@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 class UvicornCycle(Protocol):
     """uvicorn's request and response, of which `receive` is a method."""
 
-    # Whether the connection stays after the answer. When uvicorn stops, taking this away is all that it does.
+    # Whether the connection stays open after the answer. A uvicorn that stops sets it to False, and gives no other sign.
     keep_alive: bool
     # To abort.
     transport: asyncio.Transport

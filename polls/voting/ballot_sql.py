@@ -85,13 +85,13 @@ SELECT ballot.id, new_mark.choice_id, new_mark.rank
 FROM {new_mark} JOIN {ballot} ON ballot.receipt = new_mark.receipt"""
 
 TOTALS = """
-UPDATE polls_choice SET votes = polls_choice.votes + moved.votes,
-first_marks = polls_choice.first_marks + moved.first_marks, revision = polls_choice.revision + moved.revision
+UPDATE polls_choice SET votes = polls_choice.votes + change.votes,
+first_marks = polls_choice.first_marks + change.first_marks, revision = polls_choice.revision + change.revision
 FROM (
     SELECT new_mark.choice_id, SUM(new_mark.votes) AS votes, SUM(new_mark.first_marks) AS first_marks, COUNT(*) AS revision
     FROM {new_mark} JOIN {ballot} ON ballot.receipt = new_mark.receipt
-    GROUP BY new_mark.choice_id) AS moved
-WHERE polls_choice.id = moved.choice_id"""
+    GROUP BY new_mark.choice_id) AS change
+WHERE polls_choice.id = change.choice_id"""
 
 RANKINGS = """
 INSERT INTO polls_ranking (question_id, choices, ballots)

@@ -42,7 +42,7 @@ class QuestionChanged(Refused):
 def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
     """Write this voter's one ballot for these choices (ids, best first), or change it.
 
-    The one way in which a vote is written, and the totals move with it. A race
+    The one way in which a vote is written, and the totals change with it. A race
     of one voter (a double click, two tabs): nobody looks first whether a ballot
     is there. Both insert, the database refuses the second one, and that one
     becomes a change of the first, if it has not been withdrawn meanwhile.
@@ -122,7 +122,7 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
             if not now.may_change:
                 sentence = "You have voted already, and votes on this poll are final."
                 raise NotChangeable(sentence)
-            _move_marks(question, ballot, marked, choices)
+            _change_marks(question, ballot, marked, choices)
     return ballot
 
 
@@ -160,10 +160,10 @@ def withdraw(question: Question, voter_key: str) -> bool:
     return bool(ballot)
 
 
-def _move_marks(
+def _change_marks(
     question: Question, ballot: Ballot, marked: list[int], choices: list[int]
 ) -> None:
-    """Move the marks of a ballot, which the caller has locked, and the totals with them."""
+    """Change the marks of a ballot, which the caller has locked, and the totals with them."""
     before = question.rules.increments(marked)
     after = question.rules.increments(choices)
     # Update in id order, so that two who change their votes cannot deadlock.
@@ -176,7 +176,7 @@ def _move_marks(
             revision=F("revision") + 1,
         ):
             raise Choice.DoesNotExist
-    _move_ranking(question, marked, choices)
+    _change_ranking(question, marked, choices)
     ballot.mark_set.all().delete()
     ballot.changed_at = timezone.now()
     ballot.save(update_fields=["changed_at"])
@@ -191,7 +191,7 @@ def _require_invited(question: Question, voter_key: str) -> None:
         raise NotInvited("Your vote was not counted: this invitation code is void.")
 
 
-def _move_ranking(question: Question, before: list[int], after: list[int]) -> None:
+def _change_ranking(question: Question, before: list[int], after: list[int]) -> None:
     """Take a ballot from one ranking to another; its choices are locked, so no other ballot makes the same row."""
     for choices, step in ((before, -1), (after, 1)):
         ranking = question.rules.ranking(choices)
