@@ -4,7 +4,7 @@ Everybody else asks `question.rules`, and nobody which kind it is. To add a kind
 the template of its ballot, a migration of the field's choices, and a test.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.db import models
 from django.http import QueryDict
@@ -167,5 +167,8 @@ def ranking_text(choices: Iterable[int]) -> str:
     return ",".join(map(str, choices))
 
 
-def read_ranking(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
+def read_ranking(text: str) -> Iterator[int]:
+    """Read as far as it is asked for: most rankings count for their first choices only."""
+    while text:
+        pk, _, text = text.partition(",")
+        yield int(pk)

@@ -9,7 +9,7 @@ are all out is exhausted.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypedDict
 
-# What organisers, voters and recounts read; _last() is what it says.
+# What organisers, voters and recounts read; _eliminated() is what it says.
 TIE_RULE = (
     "Of choices tied for last, the one that had fewer votes in the round before goes out, and so on back to the "
     "first round; if they were equal in every round, the one that stands lowest on the ballot page."
@@ -59,7 +59,7 @@ def instant_runoff(
         if 2 * votes[leader] > in_play:
             return Outcome(rounds, leader)
         lowest = _fewest(list(votes), votes)
-        out = rounds[-1]["eliminated"] = _last(lowest, rounds)
+        out = rounds[-1]["eliminated"] = _eliminated(lowest, rounds)
         rounds[-1]["tied"] = lowest if len(lowest) > 1 else []
         del votes[out]
         exhausted += _deal(piles.pop(out), piles, votes)
@@ -93,7 +93,7 @@ def _fewest(choices: list[int], votes: Mapping[int, int]) -> list[int]:
     return [choice for choice in choices if votes[choice] == fewest]
 
 
-def _last(tied: list[int], rounds: list[Round]) -> int:
+def _eliminated(tied: list[int], rounds: list[Round]) -> int:
     for earlier in reversed(rounds):
         tied = _fewest(tied, earlier["votes"])
     return tied[-1]

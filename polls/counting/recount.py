@@ -13,6 +13,9 @@ from ..kinds import ranking_text, read_ranking
 from ..models import Ballot, Choice, Mark, Question, RankingTotal
 from .ballots_csv import file_sha256
 
+# Ballots by choice ids, best first.
+Rankings = dict[tuple[int, ...], int]
+
 
 class ChoiceCount(NamedTuple):
     """The totals of a choice, and what the ballots say."""
@@ -58,31 +61,29 @@ def _totals_and_marks(
     return both.order_by("ballot_id", "number")
 
 
-def _recounted_rankings(question: Question) -> dict[tuple[int, ...], int]:
-    """Return what the ballots say; in the memory of the rankings, not of the ballots."""
-    marks = Mark.objects.filter(ballot__question=question)
-    rows = marks.order_by("ballot", "rank").values_list("ballot", "choice")
-    counted: dict[tuple[int, ...], int] = defaultdict(int)
-    for _, ballot in itertools.groupby(rows.iterator(), key=lambda row: row[0]):
-        counted[tuple(choice for _, choice in ballot)] += 1
-    return dict(counted)
+def _rankings(question: Question) -> tuple[Rankings, Rankings]:
+    """Return the totals of the rankings, and what the ballots say.
 
-
-def _wrong_rankings(question: Question) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """Yield each ranking whose total differs, with the total and what the ballots say.
-
-    One statement sees totals and ballots at the same moment, as with choices.
+    One statement sees both at the same moment, as with choices. In memory are the rankings, not the ballots.
     """
-    totals: dict[tuple[int, ...], int] = {}
-    counted: dict[tuple[int, ...], int] = defaultdict(int)
+    totals: Rankings = {}
+    counted: Rankings = defaultdict(int)
     rows = _totals_and_marks(question).iterator()
     for ballot, group in itertools.groupby(rows, key=lambda row: row[0]):
         if ballot:
             counted[tuple(int(choice) for _, _, choice in group)] += 1
         else:
             totals = {
-                read_ranking(text): ballots for _, ballots, text in group if ballots
+                tuple(read_ranking(text)): ballots
+                for _, ballots, text in group
+                if ballots
             }
+    return totals, dict(counted)
+
+
+def _wrong_rankings(question: Question) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """Yield each ranking whose total differs, with the total and what the ballots say."""
+    totals, counted = _rankings(question)
     for choices in sorted(totals.keys() | counted.keys()):
         numbers = totals.get(choices, 0), counted.get(choices, 0)
         if numbers[0] != numbers[1]:
@@ -143,7 +144,7 @@ def wrong_ballots(question: Question) -> Iterator[str]:
 def repair(question: Question) -> None:
     """Set totals and rankings to what the ballots say, without losing a vote cast meanwhile.
 
-    In one transaction: whoever sees that the totals have moved finds the rankings repaired too.
+    In one transaction: whoever sees that the totals have changed finds the rankings repaired too.
     """
     with transaction.atomic():
         # Only a statement that begins with the lock in hand sees the votes it waited for;
@@ -164,10 +165,11 @@ def _repair_choices(question: Question) -> None:
 
 
 def _repair_rankings(question: Question) -> None:
+    _, counted = _rankings(question)
     RankingTotal.objects.filter(question=question).delete()
     RankingTotal.objects.bulk_create(
         RankingTotal(question=question, choices=ranking_text(choices), ballots=ballots)
-        for choices, ballots in _recounted_rankings(question).items()
+        for choices, ballots in counted.items()
     )
     # The rounds are counted anew from these. A question that nobody has voted on promises nothing.
     voted = question.choice_set.filter(revision__gt=0)

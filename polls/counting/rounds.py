@@ -9,13 +9,13 @@ says which version its rounds have counted.
 
 import functools
 import threading
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.db import connection
 
 from .. import process_memory
 from ..background import Background
+from ..kinds import read_ranking
 from .instant_runoff import Outcome, instant_runoff
 
 # Different rankings that are counted with the page: some milliseconds, with as many choices as may be.
@@ -41,7 +41,7 @@ def _version(revisions: Revisions) -> int:
 
 
 class Count(NamedTuple):
-    """The outcome, and how often its choices had moved by then."""
+    """The outcome, and how often its choices had changed by then."""
 
     revisions: Revisions = ()
     outcome: Outcome = Outcome([], None)
@@ -139,13 +139,6 @@ def _read(question: int, limit: int) -> tuple[Revisions, dict[str, int]]:
 
 
 def _count(revisions: Revisions, rankings: dict[str, int]) -> Count:
-    ballots = ((_ids(ranking), number) for ranking, number in rankings.items())
+    ballots = ((read_ranking(ranking), number) for ranking, number in rankings.items())
     outcome = instant_runoff(ballots, [pk for pk, _ in revisions])
     return Count(revisions, outcome, is_big=len(rankings) > FEW)
-
-
-def _ids(ranking: str) -> Iterator[int]:
-    """Read as far as it is asked for: most rankings count for their first choices only."""
-    while ranking:
-        pk, _, ranking = ranking.partition(",")
-        yield int(pk)

@@ -98,7 +98,7 @@ _QUESTION_FIELDS = [
 def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
     """Count these questions, by id: one statement, so that each tally is of one moment.
 
-    Each with rounds that has moved takes a statement more, for its rankings.
+    Each with rounds that has changed takes a statement more, for its rankings.
     """
     choice_fields = [f"choice__{name}" for name in _ChoiceRow._fields]
     ordered = questions.order_by("pk", "choice__pk")
