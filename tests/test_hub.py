@@ -294,7 +294,8 @@ def test_the_last_event_has_the_rounds_of_all_ballots(hub, database):
         viewer = Connection()
         (task,) = await watching(hub, viewer)
         database.tally = tally(3, "closed") | {
-            "behind": "The rounds are being counted."
+            "question": {"state": "closed", "results": "always", "kind": "ranked"},
+            "rounds_version": None,
         }
         await database.is_read_again()
         assert viewer.versions == [0] and not task.done()

@@ -36,7 +36,7 @@ UNION ALL SELECT * FROM (
 ) AS ranking"""
 
 
-def _version(revisions: Revisions) -> int:
+def version(revisions: Revisions) -> int:
     return sum(revision for _, revision in revisions)
 
 
@@ -50,7 +50,7 @@ class Count(NamedTuple):
 
     @property
     def version(self) -> int:
-        return _version(self.revisions)
+        return version(self.revisions)
 
 
 NOT_COUNTED = Count()
@@ -114,7 +114,7 @@ def _is_fresh(known: Count, revisions: Revisions) -> bool:
 
     Stale read: it may have begun before the vote whose voter asks.
     """
-    return known.revisions == revisions or known.version > _version(revisions)
+    return known.revisions == revisions or known.version > version(revisions)
 
 
 def _count_many(question: int) -> None:

@@ -9,6 +9,7 @@ from django.db import connection
 from django.template.loader import render_to_string
 from django.utils.text import get_text_list
 
+from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
 from . import rounds
 from .instant_runoff import Round
@@ -140,17 +141,21 @@ def _count(
         return rounds.NOT_COUNTED
     if exact:
         return rounds.full_count(question.pk)
-    revisions = tuple((choice.pk, choice.revision) for choice in choices)
-    return rounds.last_count(question.pk, revisions)
+    return rounds.last_count(question.pk, _revisions(choices))
+
+
+def _revisions(choices: Sequence[_ChoiceRow]) -> rounds.Revisions:
+    return tuple((choice.pk, choice.revision) for choice in choices)
 
 
 def _tally(
     question: Question, state: str, choices: Sequence[_ChoiceRow], count: rounds.Count
 ) -> Tally:
-    if state == "closed" and count.version < sum(row.revision for row in choices):
+    version = rounds.version(_revisions(choices))
+    if state == "closed" and count.version < version:
         # Nobody is elected by some of the ballots.
         count = rounds.NOT_COUNTED
-    version, votes, ballots = _totals(choices, count)
+    version, votes, ballots = _totals(choices, version, count)
     numbers: Numbers = {
         "question": _question(question, state),
         "version": version,
@@ -164,17 +169,16 @@ def _tally(
     return {
         **numbers,
         "outcome": _outcome(numbers),
-        "behind": _behind(numbers) if question.rules.has_rounds else "",
+        "behind": _behind(numbers),
         "ties": ties,
         "rounds_table": _rounds_table(numbers, ties),
     }
 
 
 def _totals(
-    choices: Sequence[_ChoiceRow], count: rounds.Count
+    choices: Sequence[_ChoiceRow], version: int, count: rounds.Count
 ) -> tuple[int, dict[int, int], int]:
     """Return version, votes by choice, and ballots: of the count, if it is not older, so that a page adds up in itself."""
-    version = sum(row.revision for row in choices)
     if count.outcome.rounds and count.version >= version:
         first = count.outcome.rounds[0]
         votes = {row.pk: first["votes"].get(row.pk, 0) for row in choices}
@@ -225,8 +229,14 @@ def _outcome(numbers: Numbers) -> str:
     return f"{beginning}, with {ballots} in round {len(numbers['rounds'])}."
 
 
+def lacks_votes(numbers: Numbers) -> bool:
+    """Tell whether there are votes that the rounds have not counted yet."""
+    has_rounds = KINDS[numbers["question"]["kind"]].has_rounds
+    return has_rounds and numbers["rounds_version"] != numbers["version"]
+
+
 def _behind(numbers: Numbers) -> str:
-    if numbers["rounds_version"] == numbers["version"]:
+    if not lacks_votes(numbers):
         return ""
     if numbers["rounds"]:
         return "Newer votes are still being counted into the rounds."

@@ -22,7 +22,7 @@ from django.db import connection, connections
 from django.http import StreamingHttpResponse
 
 from ..audience import Right, lost_rights
-from ..counting.tally import Tally, tallies_of
+from ..counting.tally import Tally, lacks_votes, tallies_of
 from ..models import Audience, Question, results_visible_to
 from .descriptors import has_room_for_stream
 from .server_stop import (
@@ -409,7 +409,7 @@ class Hub:
             self._channels.pop(question).end(_last_event("gone"))
         elif tally["question"]["state"] == "closed":
             # The last event has the result, so it waits for what is still to be counted.
-            if not tally["behind"]:
+            if not lacks_votes(tally):
                 self._channels.pop(question).close(tally)
         else:
             channel.publish(tally, waiting, self._clock())

@@ -10,7 +10,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import Busy, ballots_file, fingerprint
-from ..counting.tally import Tally, tally_of
+from ..counting.tally import Tally, lacks_votes, tally_of
 from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
@@ -47,7 +47,7 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
-    if tally["behind"] and not tally["rounds"]:
+    if lacks_votes(tally) and not tally["rounds"]:
         sentence = "The rounds are being counted. Try again in a few seconds."
         return unavailable(request, sentence)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
@@ -74,7 +74,7 @@ def _rows(tally: Tally) -> Iterator[list[object]]:
 def _round_names(tally: Tally) -> list[str]:
     """Name the rounds, with the number of ballots where newer ones are not in them."""
     of = ""
-    if tally["behind"]:
+    if lacks_votes(tally):
         first = tally["rounds"][0]
         of = f" of {sum(filter(None, first['votes'])) + first['exhausted']} ballots"
     return [f"round {n}{of}" for n in range(1, len(tally["rounds"]) + 1)]
