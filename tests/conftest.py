@@ -67,11 +67,13 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
     monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", True)
     rounds.clear()
-    spectator_cache.clear()
+    spectator_cache.pages.clear()
+    spectator_cache.questions.clear()
     yield
     # The next test finds no thread still at work for this one.
     wait_until(lambda: after_close.is_idle and rounds.big_counts.is_idle)
-    spectator_cache.clear()
+    spectator_cache.pages.clear()
+    spectator_cache.questions.clear()
 
 
 @pytest.fixture
@@ -107,9 +109,11 @@ def question(ask: Ask) -> Question:
 @pytest.fixture
 def red(ask: Ask, keeping: None, monkeypatch: pytest.MonkeyPatch) -> Choice:
     """A question that the worker has just read, as it is while people vote."""
-    monkeypatch.setattr(spectator_cache, "cache", spectator_cache.Cache(ttl=60))
+    monkeypatch.setattr(spectator_cache, "questions", spectator_cache.Cache(ttl=60))
     question = ask("Which colour?", "Red", "Blue")
-    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
+    assert spectator_cache.questions.get_or_make(
+        question.pk, lambda: question
+    ).choice_texts
     return question.choice_set.get(choice_text="Red")
 
 

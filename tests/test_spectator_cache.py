@@ -29,7 +29,7 @@ def clock() -> SimpleNamespace:
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, clock) -> Cache:
     cache = Cache(max_entries=3, clock=lambda: clock.now)
-    monkeypatch.setattr(spectator_cache, "cache", cache)
+    monkeypatch.setattr(spectator_cache, "pages", cache)
     return cache
 
 
@@ -183,7 +183,7 @@ def workers(monkeypatch, clock) -> Callable[[str], Client]:
 
     def on(name: str) -> Client:
         cache = caches.setdefault(name, Cache(clock=lambda: clock.now))
-        monkeypatch.setattr(spectator_cache, "cache", cache)
+        monkeypatch.setattr(spectator_cache, "pages", cache)
         return Client()
 
     return on

@@ -40,13 +40,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def viewed(monkeypatch) -> list[str]:
     """The threads in which votes come to their view's question."""
-    threads, recent = [], spectator_cache.get_or_make
+    threads, recent = [], spectator_cache.questions.get_or_make
 
     def noting(*arguments):
         threads.append(threading.current_thread().name)
         return recent(*arguments)
 
-    monkeypatch.setattr(spectator_cache, "get_or_make", noting)
+    monkeypatch.setattr(spectator_cache.questions, "get_or_make", noting)
     return threads
 
 
@@ -113,8 +113,10 @@ def test_a_question_that_closes_while_people_vote_stays_closed(
     """Though the clock is set back, and the worker has it in memory as it was."""
     now = timezone.now()
     Question.objects.update(closes_at=now + datetime.timedelta(hours=1))
-    spectator_cache.clear()
-    spectator_cache.get_or_make(red.question_id, Question.objects.get).choice_texts
+    spectator_cache.questions.clear()
+    spectator_cache.questions.get_or_make(
+        red.question_id, Question.objects.get
+    ).choice_texts
     later = now + datetime.timedelta(hours=2)
     monkeypatch.setattr(timezone, "now", lambda: later)
     assert send(handler, vote(red)) == [200]
@@ -136,7 +138,7 @@ def test_one_bad_vote_harms_none_of_its_neighbours(handler, red):
 
 
 def test_it_goes_to_a_thread_where_the_question_is_not_in_memory(handler, red, viewed):
-    spectator_cache.clear()
+    spectator_cache.questions.clear()
     assert send(handler, vote(red)) == [302]
     assert [name.startswith("polls") for name in viewed] == [False, True]
     assert Ballot.objects.count() == 1
@@ -158,9 +160,11 @@ def test_it_goes_to_a_thread_where_the_voter_has_to_be_asked_for(
 ):
     settings.DEBUG = debug
     Question.objects.update(voters="accounts")
-    spectator_cache.clear()
+    spectator_cache.questions.clear()
     question = Question.objects.get()
-    assert spectator_cache.get_or_make(question.pk, lambda: question).choice_texts
+    assert spectator_cache.questions.get_or_make(
+        question.pk, lambda: question
+    ).choice_texts
     viewed.clear()
     client.force_login(admin_user)
     visit = vote(red)
@@ -317,7 +321,7 @@ def closes_before_its_second_look(get_response):
     def middleware(request):
         if next(looks):
             Question.objects.get().close()
-            spectator_cache.clear()
+            spectator_cache.questions.clear()
         response = get_response(request)
         Ballot.objects.count()
         return response
@@ -340,7 +344,7 @@ def test_a_ballot_written_before_the_close_is_not_denied(red, settings):
 @may_run_on_loop
 @csrf_exempt
 def cast_then_ask(request, question_id):
-    question = spectator_cache.get_or_make(
+    question = spectator_cache.questions.get_or_make(
         question_id, lambda: Question.objects.get(pk=question_id)
     )
     voter = new_identity()
@@ -355,7 +359,7 @@ def cast_then_ask(request, question_id):
 @may_run_on_loop
 @csrf_exempt
 def cast_then_break(request, question_id):
-    question = spectator_cache.get_or_make(
+    question = spectator_cache.questions.get_or_make(
         question_id, lambda: Question.objects.get(pk=question_id)
     )
     cast(question, voter_key(question, new_identity()), [int(request.POST["choice"])])
@@ -408,7 +412,7 @@ def test_a_ballot_that_a_thread_took_along_is_waited_for(handler, red, monkeypat
 
 def test_a_vote_whose_client_left_while_it_waited_for_a_thread_counts(handler, red):
     """The pool is busy, and the question is not in memory."""
-    spectator_cache.clear()
+    spectator_cache.questions.clear()
     free = threading.Event()
     busy = handler.threads.submit(free.wait, 10)
 

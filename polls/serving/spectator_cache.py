@@ -63,6 +63,14 @@ class Cache:
         until, found = self._entries.get(key, (0, None))
         return found if self.clock() < until else None
 
+    def get_or_make(self, key: object, make: Callable[[], T]) -> T:
+        found: T | None = self.get(key)
+        if found is None:
+            since = self.clock()
+            found = make()
+            self.put(key, found, since)
+        return found
+
     def put(self, key: object, value: object, since: float) -> None:
         """Keep what was read from the database after `since`, by the cache's clock."""
         if not keeps():
@@ -79,21 +87,9 @@ class Cache:
             self._entries.clear()
 
 
-# Of this worker.
-cache = Cache()
-
-
-def get_or_make(key: object, make: Callable[[], T]) -> T:
-    found: T | None = cache.get(key)
-    if found is None:
-        since = cache.clock()
-        found = make()
-        cache.put(key, found, since)
-    return found
-
-
-def clear() -> None:
-    cache.clear()
+# Of this worker: pages by what tells them from others, and questions by id.
+pages = Cache()
+questions = Cache()
 
 
 Personalise = Callable[[HttpResponse], None]
@@ -120,21 +116,23 @@ class _Page(NamedTuple):
 class CachedView(MarkedView):
     """A view whose answer the next visitor without a cookie may get too."""
 
-    def __init__(self, view: View, reads: tuple[str, ...], names_host: bool) -> None:
+    def __init__(
+        self, view: View, query_parameters: tuple[str, ...], names_host: bool
+    ) -> None:
         super().__init__(view)
-        self.reads = reads
+        self.query_parameters = query_parameters
         self.names_host = names_host
 
 
 def cache_for_spectators(
-    *reads: str, names_host: bool = False
+    *query_parameters: str, names_host: bool = False
 ) -> Callable[[View], CachedView]:
     """Make a view a CachedView.
 
-    `reads` are the parameters of the query that make another page. A view that `names_host` makes another page under
+    Each of the query parameters makes another page. A view that `names_host` makes another page under
     each name of the site. What is another for each visitor is said by a PersonalResponse.
     """
-    return lambda view: CachedView(view, reads, names_host)
+    return lambda view: CachedView(view, query_parameters, names_host)
 
 
 class _Route(NamedTuple):
@@ -179,11 +177,11 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
     host = meta.get("HTTP_HOST") or meta["SERVER_NAME"]
     if not route or not _is_allowed(host, tuple(settings.ALLOWED_HOSTS)):
         return None
-    reads = route.view.reads
-    if reads and len(meta.get("QUERY_STRING", "")) > MAX_LENGTH:
+    parameters = route.view.query_parameters
+    if parameters and len(meta.get("QUERY_STRING", "")) > MAX_LENGTH:
         return None
-    query = _query(request) if reads else {}
-    read = tuple(query.get(name) for name in reads)
+    query = _query(request) if parameters else {}
+    read = tuple(query.get(name) for name in parameters)
     shown_host = host if route.view.names_host else ""
     return route, request.scheme, meta.get("SCRIPT_NAME"), shown_host, read
 
@@ -203,7 +201,7 @@ def answer(request: HttpRequest) -> HttpResponse | None:
 def _answer(
     request: HttpRequest, key: tuple[object, ...] | None
 ) -> HttpResponse | None:
-    page: _Page | None = cache.get(key) if key else None
+    page: _Page | None = pages.get(key) if key else None
     if not page:
         return None
     if page.version is not None and page.version < _newest_seen(request):
@@ -230,13 +228,13 @@ def remember(get_response: View) -> View:
         known = _answer(request, key)
         if known:
             return known
-        since = cache.clock()
+        since = pages.clock()
         response = get_response(request)
         if not isinstance(response, HttpResponse):
             # A stream.
             return response
         if key and _is_whole(request, response):
-            cache.put(key, _page(response), since)
+            pages.put(key, _page(response), since)
         return _conditional(request, response)
 
     return middleware

@@ -120,7 +120,7 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
 
 def _read_ballot(request: HttpRequest, question_id: int) -> tuple[Question, BallotForm]:
     """Return the question, which may be a second old, and what was sent; what does not fit is read with a new one."""
-    question = spectator_cache.get_or_make(
+    question = spectator_cache.questions.get_or_make(
         question_id, lambda: _with_choices(question_id)
     )
     form = BallotForm(question, request.POST)
