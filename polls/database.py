@@ -7,6 +7,9 @@ from django.db import connection
 
 
 class Database(Protocol):
+    # The collation that sorts text byte by byte.
+    bytewise: str
+
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""
 

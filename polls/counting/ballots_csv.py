@@ -45,9 +45,8 @@ def _rows(question: Question) -> Iterator[list[str]]:
     column = question.rules.column
     yield ["receipt", *(f"{column} {n}" for n in range(1, most + 1))]
     # Byte by byte on each server: in Danish, AA comes after Z.
-    bytewise = "C" if connection.vendor == "postgresql" else "BINARY"
     marks = Mark.objects.filter(ballot__question=question)
-    marks = marks.order_by(Collate("ballot__receipt", bytewise), "rank")
+    marks = marks.order_by(Collate("ballot__receipt", database.bytewise), "rank")
     rows = marks.values_list("ballot__receipt", "choice_id").iterator()
     for receipt, ballot in itertools.groupby(rows, key=lambda row: row[0]):
         chosen = [names.get(pk, FOREIGN) for _, pk in ballot]

@@ -41,6 +41,8 @@ class Connection(psycopg.Connection):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    bytewise = "C"
+
     def get_new_connection(self, params: dict[str, Any]) -> Connection:
         # As Django does, but for the class.
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

@@ -60,6 +60,8 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    bytewise = "BINARY"
+
     # The stubs of Django keep silent about some methods that backends override: hence type: ignore[misc].
 
     # The database on the disk; None for one in memory, or before the first connection.
