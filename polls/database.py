@@ -19,6 +19,9 @@ class Database(Protocol):
     def long_statements(self) -> AbstractContextManager[None]:
         """Give the statements of the body all the time that they take, as for a million ballots."""
 
+    def big_file_lock(self) -> AbstractContextManager[bool]:
+        """Take the lock of whoever makes a big file, without waiting; tell the body whether it is held."""
+
 
 # Django makes it of the class that the settings name, which no type can say.
 database = cast(Database, connection)

@@ -12,7 +12,7 @@ import io
 import itertools
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO
 
 from django.db import connection, transaction
@@ -22,7 +22,6 @@ from django.db.models.functions import Collate
 from ..background import after_close
 from ..codes import spell
 from ..database import database
-from ..locks import file_lock
 from ..models import Mark, Question
 
 # Ballots to a chunk: what is in memory at any moment.
@@ -71,10 +70,6 @@ def file_sha256(question: Question) -> str:
     return digest.hexdigest()
 
 
-# Of the advisory lock on PostgreSQL; it means nothing beyond this module.
-LOCK = 7655273
-
-
 class Busy(Exception):
     """Another big file is being made on this database. Try again in a few seconds."""
 
@@ -87,23 +82,11 @@ def one_at_a_time(question: Question) -> Iterator[None]:
     """
     if _is_small(question):
         yield
-    elif connection.vendor == "sqlite":
-        with ExitStack() as held:
-            path = f"{connection.settings_dict['NAME']}.export"
-            try:
-                held.enter_context(file_lock(path, timeout=0))
-            except TimeoutError:
-                raise Busy from None
-            yield
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-            if cursor.fetchone() != (True,):
-                raise Busy
-            try:
-                yield
-            finally:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+        return
+    with database.big_file_lock() as is_held:
+        if not is_held:
+            raise Busy
+        yield
 
 
 def _is_small(question: Question) -> bool:

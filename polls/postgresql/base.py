@@ -20,6 +20,9 @@ LOCK, STATEMENT, FROZEN = 9, 10, 12
 # The health check has an answer while whoever asks still waits for it.
 HEALTH = 3
 
+# The number of the advisory lock; it means nothing elsewhere.
+BIG_FILE = 7655273
+
 
 class Connection(psycopg.Connection):
     # Seconds to wait for the server; None is for ever.
@@ -113,3 +116,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def check_health(self) -> None:
         with self.cursor() as cursor, self._patience(HEALTH):
             cursor.execute("SELECT FROM polls_question LIMIT 1")
+
+    @contextmanager
+    def big_file_lock(self) -> Iterator[bool]:
+        with self.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [BIG_FILE])
+            is_held = cursor.fetchone() == (True,)
+            try:
+                yield is_held
+            finally:
+                if is_held:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [BIG_FILE])

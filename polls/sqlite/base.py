@@ -163,3 +163,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def long_statements(self) -> AbstractContextManager[None]:
         """As on PostgreSQL, where statements have a limit of time."""
         return nullcontext()
+
+    @contextmanager
+    def big_file_lock(self) -> Iterator[bool]:
+        with ExitStack() as held:
+            path = f"{self.settings_dict['NAME']}.export"
+            try:
+                held.enter_context(file_lock(path, timeout=0))
+                is_held = True
+            except TimeoutError:
+                is_held = False
+            yield is_held
