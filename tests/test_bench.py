@@ -1,5 +1,6 @@
 """The benchmark itself: short, to see that it measures what it says."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,9 @@ def test_a_server_is_stopped_while_its_viewers_look():
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "SIGTERM to gone with 40 streams open: " in done.stdout
+    # A connection that has just been used for a vote may still be counted.
+    (streams,) = re.findall(r"SIGTERM to gone with (\d+) streams open: ", done.stdout)
+    assert int(streams) >= 40
 
 
 def test_it_names_what_can_be_chosen():
