@@ -111,8 +111,7 @@ def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
         question = Question(**dict(zip(_QUESTION_FIELDS, values)), voter_salt="")
         # A question without choices has one row, without a choice.
         choices = [_ChoiceRow._make(row[split:]) for row in group if row[split]]
-        count = _count(question, choices)
-        tallies[question.pk] = _tally(question, question.state(), choices, count)
+        tallies[question.pk] = _tally(question, question.state(), choices)
     return tallies
 
 
@@ -131,27 +130,25 @@ def tally_of(question: Question, exact: bool = False) -> Tally:
             [question.pk],
         )
         choices = [_ChoiceRow._make(row) for row in cursor.fetchall()]
-    return _tally(question, state, choices, _count(question, choices, exact))
+    return _tally(question, state, choices, exact)
 
 
 def _count(
-    question: Question, choices: Sequence[_ChoiceRow], exact: bool = False
+    question: Question, revisions: rounds.Revisions, exact: bool
 ) -> rounds.Count:
     if not question.rules.has_rounds:
         return rounds.NOT_COUNTED
     if exact:
         return rounds.full_count(question.pk)
-    return rounds.last_count(question.pk, _revisions(choices))
-
-
-def _revisions(choices: Sequence[_ChoiceRow]) -> rounds.Revisions:
-    return tuple((choice.pk, choice.revision) for choice in choices)
+    return rounds.last_count(question.pk, revisions)
 
 
 def _tally(
-    question: Question, state: str, choices: Sequence[_ChoiceRow], count: rounds.Count
+    question: Question, state: str, choices: Sequence[_ChoiceRow], exact: bool = False
 ) -> Tally:
-    version = rounds.version(_revisions(choices))
+    revisions = tuple((choice.pk, choice.revision) for choice in choices)
+    version = rounds.version(revisions)
+    count = _count(question, revisions, exact)
     if state == "closed" and count.version < version:
         # Nobody is elected by some of the ballots.
         count = rounds.NOT_COUNTED
@@ -213,6 +210,11 @@ def _round(round_: Round, choices: Iterable[int]) -> RoundTally:
     }
 
 
+def in_play(round_: RoundTally) -> int:
+    """Return how many ballots count for a choice in this round."""
+    return sum(votes or 0 for votes in round_["votes"])
+
+
 def _outcome(numbers: Numbers) -> str:
     """Say who is elected, or would be now."""
     is_open = numbers["question"]["state"] == "open"
@@ -220,10 +222,10 @@ def _outcome(numbers: Numbers) -> str:
         return ""
     if not numbers["elected"]:
         return "No choice is elected: there are no ballots."
-    last = numbers["rounds"][-1]["votes"]
+    last = numbers["rounds"][-1]
     n = [choice["id"] for choice in numbers["choices"]].index(numbers["elected"])
-    in_play = sum(votes or 0 for votes in last)
-    ballots = f"{last[n]} of {in_play} ballot{'' if in_play == 1 else 's'}"
+    number = in_play(last)
+    ballots = f"{last['votes'][n]} of {number} ballot{'' if number == 1 else 's'}"
     text = numbers["choices"][n]["text"]
     beginning = f"{text} would be elected now" if is_open else f"Elected: {text}"
     return f"{beginning}, with {ballots} in round {len(numbers['rounds'])}."

@@ -10,7 +10,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import Busy, ballots_file, fingerprint
-from ..counting.tally import Tally, lacks_votes, tally_of
+from ..counting.tally import Tally, in_play, lacks_votes, tally_of
 from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
@@ -76,7 +76,7 @@ def _round_names(tally: Tally) -> list[str]:
     of = ""
     if lacks_votes(tally):
         first = tally["rounds"][0]
-        of = f" of {sum(filter(None, first['votes'])) + first['exhausted']} ballots"
+        of = f" of {in_play(first) + first['exhausted']} ballots"
     return [f"round {n}{of}" for n in range(1, len(tally["rounds"]) + 1)]
 
 

@@ -3,9 +3,9 @@
 import base64
 import hashlib
 
-from ..counting.tally import RoundTally, Tally
+from ..counting.tally import RoundTally, Tally, in_play
 
-# The one inline style of the site, allowed by its hash: the picture has to carry its question along.
+# The one inline style of the site, allowed by its hash: the picture has to carry its colours along.
 STYLE = (
     "text{font:16px system-ui,sans-serif;fill:#1c2126}.head{font-weight:bold}.small{font-size:13px}.bar{fill:#1d5fa8}"
     ".line{fill:#d5d9dd}.half{fill:#1c2126}.paper{fill:#fbfbf9}@media(prefers-color-scheme:dark){text{fill:#e8ebee}"
@@ -47,9 +47,9 @@ def _rounds(tally: Tally) -> dict[str, object]:
 
 
 def _bar(round_: RoundTally, votes: int, choice: int) -> dict[str, object]:
-    in_play = sum(filter(None, round_["votes"]))
+    ballots = in_play(round_)
     return {
         "votes": votes,
-        "percent": round(100 * votes / in_play, 1) if in_play else 0.0,
+        "percent": round(100 * votes / ballots, 1) if ballots else 0.0,
         "goes_out": round_["eliminated"] == choice,
     }
