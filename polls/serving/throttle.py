@@ -103,14 +103,14 @@ def _code_limits(request: HttpRequest) -> Iterable[tuple[Limit, str]]:
     return zip((CODES, CODES_AROUND), networks(request))
 
 
-def is_throttled(request: HttpRequest) -> bool:
-    """Tell whether too many wrong codes came from this network, to refuse one more.
+def takes_wrong_code(request: HttpRequest) -> bool:
+    """Count a wrong code; False if too many came from this network before, to refuse this one uncounted.
 
     To be asked after a code was not found: a right one passes, and one look-up costs less than any page.
     """
-    return any(wrong_tries.seconds_to_wait(*limit) for limit in _code_limits(request))
-
-
-def count_wrong_code(request: HttpRequest) -> None:
-    for limit in _code_limits(request):
+    limits = list(_code_limits(request))
+    if any(wrong_tries.seconds_to_wait(*limit) for limit in limits):
+        return False
+    for limit in limits:
         wrong_tries.count(*limit)
+    return True

@@ -199,9 +199,8 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
 
 
 def _wrong_code(request: HttpRequest, question: Question, why: str) -> HttpResponse:
-    if throttle.is_throttled(request):
+    if not throttle.takes_wrong_code(request):
         return error_page(request, 429)
-    throttle.count_wrong_code(request)
     return _ballot_page(request, question, why)
 
 

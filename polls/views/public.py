@@ -46,10 +46,8 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
     ballots = Ballot.objects.filter(question__receipts=True)
     ballots = ballots.select_related("question")
     ballot = ballots.filter(receipt=read_code(code)).first()
-    if not ballot:
-        if throttle.is_throttled(request):
-            return error_page(request, 429)
-        throttle.count_wrong_code(request)
+    if not ballot and not throttle.takes_wrong_code(request):
+        return error_page(request, 429)
     context = {"code": spell(read_code(code)), "ballot": ballot}
     return render(request, "polls/receipt.html", context, status=200 if ballot else 404)
 
