@@ -13,7 +13,6 @@ tests/test_handler_parity.py.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property, lru_cache, partial
@@ -131,11 +130,8 @@ class Handler(ASGIHandler):
         self, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
         """Answer in the one thread that all such requests share."""
-        token = health.came_at.set(time.monotonic())
-        try:
+        with health.came_now():
             return await self._respond_in_own_thread(scope, body, size)
-        finally:
-            health.came_at.reset(token)
 
     async def _answer_on_loop(
         self, scope: Message, body: bytes, size: int

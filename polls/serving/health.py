@@ -4,12 +4,24 @@ Under ASGI one thread, with one connection, makes all checks: who came while one
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..database import database
 
 # When the request came in, where one thread answers them all.
-came_at: ContextVar[float | None] = ContextVar("came_at", default=None)
+_came_at: ContextVar[float | None] = ContextVar("came_at", default=None)
+
+
+@contextmanager
+def came_now() -> Iterator[None]:
+    """For the handler, around a request that waits for that thread: check() is told when it came."""
+    token = _came_at.set(time.monotonic())
+    try:
+        yield
+    finally:
+        _came_at.reset(token)
 
 
 class _LastCheck:
@@ -40,7 +52,7 @@ _last_check = _LastCheck()
 
 def check() -> None:
     """Raise the error that a voter would meet."""
-    came = came_at.get()
+    came = _came_at.get()
     if came is None:
         # Under WSGI each thread has a connection of its own.
         database.check_health()
