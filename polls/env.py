@@ -14,12 +14,16 @@ import dj_database_url
 Default = TypeVar("Default", int, None)
 
 
+def is_under_gunicorn() -> bool:
+    return "gunicorn.arbiter" in sys.modules
+
+
 def refuse(sentence: str) -> NoReturn:
     """Stop the start with one clear sentence."""
     print(sentence, file=sys.stderr, flush=True)
     # gunicorn starts a worker that exits with 1 again, for ever; 3 is its own
     # "failed to boot", which stops it.
-    sys.exit(3 if "gunicorn.arbiter" in sys.modules else 1)
+    sys.exit(3 if is_under_gunicorn() else 1)
 
 
 def text(name: str, default: str = "") -> str:

@@ -17,7 +17,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
-from ..env import refuse
+from ..env import is_under_gunicorn, refuse
 from ..locks import file_lock
 from ..models import Choice, Question
 from ..sqlite.file import DatabaseFile, FileLost, file_at
@@ -53,7 +53,7 @@ def _prepare() -> None:
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
         sentence = why_unusable(error) or _unusable_because(error)
-        if "gunicorn.arbiter" not in sys.modules:
+        if not is_under_gunicorn():
             refuse(sentence)
         # A worker of gunicorn starts all the same, and answers 503 until the database is back.
         print(sentence, file=sys.stderr, flush=True)
