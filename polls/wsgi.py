@@ -53,6 +53,7 @@ def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
 
 @functools.cache
 def asgi_application() -> Callable[..., Awaitable[None]]:
+    # Not at the top: it makes a handler with its threads, and has threads switch more often.
     from .asgi import application
 
     return application
