@@ -221,11 +221,7 @@ def test_a_viewer_who_knows_more_than_this_worker_is_not_sent_back(hub, database
         await watching(hub, here)
         database.answers.clear()
         await database_is_asked(database)
-        database.tally = tally(7)
-        watch(hub, back, known=7)
-        await until(lambda: back.sent)
-        database.answers.set()
-        await back.has(7)
+        await comes_knowing_more(hub, database, back)
         assert (here.versions, back.versions) == ([0, 7], [7])
 
     asyncio.run(scenario())
@@ -238,14 +234,19 @@ def test_who_comes_during_the_first_reading_waits_for_the_next(hub, database):
         database.tally = tally(6)
         watch(hub, here)
         await database_is_asked(database)
-        database.tally = tally(7)
-        watch(hub, back, known=7)
-        await until(lambda: back.sent)
-        database.answers.set()
-        await back.has(7)
+        await comes_knowing_more(hub, database, back)
         assert (here.versions, back.versions) == ([6, 7], [7])
 
     asyncio.run(scenario())
+
+
+async def comes_knowing_more(hub, database, viewer):
+    """Watch with a version that the reading under way does not have yet, and let that end."""
+    database.tally = tally(7)
+    watch(hub, viewer, known=7)
+    await until(lambda: viewer.sent)
+    database.answers.set()
+    await viewer.has(7)
 
 
 async def database_is_asked(database):

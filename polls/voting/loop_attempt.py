@@ -79,12 +79,11 @@ class LoopAttempt:
 
     async def all_written(self) -> bool:
         """Wait until each ballot is written or refused, of a voter who has one already, say."""
-        for loop_ballot in self.ballots:
-            if loop_ballot.pending.future:
-                await loop_ballot.pending.future
-        written = [
-            loop_ballot.pending.value is not None for loop_ballot in self.ballots
-        ]
+        ballots = [loop_ballot.pending for loop_ballot in self.ballots]
+        for pending in ballots:
+            if pending.future:
+                await pending.future
+        written = [pending.value is not None for pending in ballots]
         self.is_counted = any(written)
         return all(written)
 
