@@ -4,11 +4,26 @@ from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+
+class Erasure(Protocol):
+    """How a database overwrites what was deleted; while that is due, it keeps a note of it."""
+
+    def note(self, cursor: CursorWrapper, is_due: bool) -> None: ...
+
+    def is_due(self, cursor: CursorWrapper) -> bool: ...
+
+    def overwrite(self, cursor: CursorWrapper) -> None:
+        """Raise OperationalError where somebody still reads what was deleted."""
 
 
 class Database(Protocol):
     # The collation that sorts text byte by byte.
     bytewise: str
+    erasure: Erasure
+
+    def cursor(self) -> CursorWrapper: ...
 
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""

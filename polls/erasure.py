@@ -1,47 +1,11 @@
 """Overwriting what was deleted: both databases leave its bytes in their files until they need the room."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 
-from django.db import OperationalError, connection
-from django.db.backends.utils import CursorWrapper
+from django.db import OperationalError
 
-# The note that files are still to be overwritten. SQLite keeps it as 1 in a number that it has for its users,
-# PostgreSQL as a comment on a table.
-NOTE = "What manage.py purge deleted is still in the files."
-
-# Tenths of a second to wait for those who still read what was deleted.
-PATIENCE = 300
-
-# PostgreSQL's tables of which purge deletes or updates rows.
-TABLES = [
-    "polls_question",
-    "polls_choice",
-    "polls_ballot",
-    "polls_mark",
-    "polls_ranking",
-    "polls_invitation",
-    "auth_user",
-    "django_session",
-]
-
-# Whether this is the oldest transaction of all.
-IS_OLDEST = """
-SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::xid8 AND NOT EXISTS (
-    SELECT FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND age(backend_xmin) > age(%s::xid8::xid)
-)
-"""
-
-# Statements that drop the planner's samples of columns which a migration keeps out of them. ANALYZE does not: it leaves
-# the samples from before that migration. A change of type does, also to the same type.
-DROP_SAMPLES = """
-SELECT 'ALTER TABLE ' || relname || ' ALTER ' || attname || ' TYPE ' || format_type(atttypid, atttypmod)
-FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_stats USING (attname)
-WHERE tablename = relname AND schemaname = current_schema() AND relnamespace = schemaname::regnamespace
-AND relname = ANY(%s) AND attstattarget BETWEEN 0 AND 1
-"""
+from .database import database
 
 
 class NotOverwritten(Exception):
@@ -54,77 +18,19 @@ def erasing() -> Iterator[None]:
 
     Raises NotOverwritten. Then, or if the process is killed, is_overdue() holds until a later run succeeds.
     """
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("PRAGMA secure_delete=ON")
-        _note(cursor, is_due=True)
+    with database.cursor() as cursor:
+        database.erasure.note(cursor, is_due=True)
         try:
             yield
         finally:
             try:
-                _overwrite(cursor)
-                _note(cursor, is_due=False)
+                database.erasure.overwrite(cursor)
+                database.erasure.note(cursor, is_due=False)
             except OperationalError as error:
                 raise NotOverwritten(str(error)) from error
 
 
 def is_overdue() -> bool:
     """Tell whether an earlier run deleted something and did not overwrite it."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("PRAGMA user_version")
-            return bool(cursor.fetchone()[0] == 1)
-        cursor.execute("SELECT obj_description('polls_question'::regclass, 'pg_class')")
-        return bool(cursor.fetchone()[0] == NOTE)
-
-
-def _note(cursor: CursorWrapper, is_due: bool) -> None:
-    if connection.vendor == "sqlite":
-        cursor.execute(f"PRAGMA user_version={int(is_due)}")
-    else:
-        text = f"'{NOTE}'" if is_due else "NULL"
-        cursor.execute(f"COMMENT ON TABLE polls_question IS {text}")
-
-
-def _overwrite(cursor: CursorWrapper) -> None:
-    if connection.vendor == "sqlite":
-        _rewrite_sqlite(cursor)
-    else:
-        _wait_for_readers(cursor)
-        _rewrite_postgresql(cursor)
-
-
-def _rewrite_sqlite(cursor: CursorWrapper) -> None:
-    # secure_delete does not reach what a row was before an earlier change: that lies in the gaps of a page.
-    cursor.execute("VACUUM")
-    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    if cursor.fetchone()[0]:
-        raise OperationalError("somebody is reading the end of the log")
-
-
-def _wait_for_readers(cursor: CursorWrapper) -> None:
-    """Wait for transactions that can still see what was deleted: VACUUM leaves it for them."""
-    cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
-    next_transaction = cursor.fetchone()[0]
-    for _ in range(PATIENCE):
-        cursor.execute(IS_OLDEST, [next_transaction] * 2)
-        if cursor.fetchone()[0]:
-            return
-        time.sleep(0.1)
-    raise OperationalError("a long transaction, such as a backup, still sees it")
-
-
-def _rewrite_postgresql(cursor: CursorWrapper) -> None:
-    # While this waits for a table's lock, all others wait behind it.
-    cursor.execute("SET lock_timeout = '10s'")
-    cursor.execute(DROP_SAMPLES, [TABLES])
-    for (statement,) in cursor.fetchall():
-        cursor.execute(statement)
-    for table in TABLES:
-        # CLUSTER is a VACUUM FULL that sorts: by id, so that no row's place tells when it was changed. A plain VACUUM would
-        # leave the bytes in their pages.
-        cursor.execute(f"CLUSTER {table} USING {table}_pkey")
-        cursor.execute(f"ANALYZE {table}")
-    # The dropped samples too. A role that does not own the database is warned, and goes on.
-    cursor.execute("VACUUM FULL pg_statistic")
-    cursor.execute("RESET lock_timeout")
+    with database.cursor() as cursor:
+        return database.erasure.is_due(cursor)

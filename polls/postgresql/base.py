@@ -14,6 +14,8 @@ from django.db.backends.postgresql import base
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 
+from . import erasure
+
 # Seconds. Two waits for a lock, and a statement that was given up, are less than gunicorn's timeout of 30 s and nginx's
 # of 60 s: the visitor gets our page, and not theirs.
 LOCK, STATEMENT, FROZEN = 9, 10, 12
@@ -45,6 +47,7 @@ class Connection(psycopg.Connection):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     bytewise = "C"
+    erasure = erasure
 
     def get_new_connection(self, params: dict[str, Any]) -> Connection:
         # As Django does, but for the class.

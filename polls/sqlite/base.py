@@ -14,6 +14,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
 from ..locks import file_lock
+from . import erasure
 from .file import Connection, DatabaseFile, file_at
 
 # With less room than this on the disk, the log is kept short, and the health check tries whether a write succeeds.
@@ -61,6 +62,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     bytewise = "BINARY"
+    erasure = erasure
 
     # The stubs of Django keep silent about some methods that backends override: hence type: ignore[misc].
 
