@@ -4,14 +4,14 @@ import contextlib
 import csv
 import datetime
 import hashlib
-import queue
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from polls.background import after_close
@@ -23,7 +23,7 @@ from polls.retention import delete_ballots
 from polls.voting import ballot_sql
 from polls.voting.cast import NotOpen, cast
 from tests.support.ballots import fetch_ballots, voted
-from tests.support.races import race
+from tests.support.races import elsewhere, outcome, race
 from tests.support.waiting import wait_until
 
 
@@ -108,52 +108,19 @@ def test_it_says_that_the_ballots_were_deleted(client, question):
 
 @contextlib.contextmanager
 def locked(question: Question) -> Iterator[None]:
-    """Hold the lock that every vote on this question needs, in another connection."""
-
-    def work() -> None:
-        try:
-            # On SQLite a transaction is the only writer as soon as it begins.
-            with transaction.atomic():
-                question.choice_set.lock()
-                begun.set()
-                done.wait(30)
-        finally:
-            connection.close()
-
-    begun, done = threading.Event(), threading.Event()
-    holder = threading.Thread(target=work)
-    holder.start()
-    try:
-        assert begun.wait(10)
+    """Hold the lock that every vote on this question needs."""
+    # On SQLite a transaction is the only writer as soon as it begins.
+    with transaction.atomic():
+        question.choice_set.lock()
         yield
-    finally:
-        done.set()
-        holder.join()
 
 
 @contextlib.contextmanager
-def somebody_else_at_it(question: Question) -> Iterator[bool]:
-    """Let another worker make a big file meanwhile; False if yet another one does."""
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            with ballots_csv.one_at_a_time(question):
-                begun.put(True)
-                done.wait(10)
-        except ballots_csv.Busy:
-            begun.put(False)
-        finally:
-            connection.close()
-
-    begun: queue.Queue[bool] = queue.Queue()
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
-        yield begun.get(timeout=10)
-    finally:
-        done.set()
-        worker.join()
+def voting(question: Question) -> Iterator[None]:
+    """Hold a vote before its commit."""
+    with transaction.atomic():
+        cast(question, "late", [question.choice_set.first().pk])
+        yield
 
 
 @pytest.mark.django_db(transaction=True)
@@ -162,7 +129,7 @@ def test_no_page_waits_for_the_fingerprint_of_many_ballots(
 ):
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
     voted(question, "1", "2").close()
-    with somebody_else_at_it(question):
+    with elsewhere(ballots_csv.one_at_a_time(question)):
         assert client.get(f"/polls/{question.pk}/results/").status_code == 200
         page = fetch_ballots(client, question)
         assert (page.status_code, "Try again" in page.text) == (503, True)
@@ -232,7 +199,7 @@ def test_no_page_of_a_poll_that_has_closed_waits_for_a_lock(
     paths = [
         f"/polls/{question.pk}/{page}" for page in ("", "results/", "results.json")
     ]
-    with locked(question):
+    with elsewhere(locked(question)):
         began = time.monotonic()
         pages = [client.get(path) for path in paths * 2]
         waited = time.monotonic() - began
@@ -253,7 +220,7 @@ def test_big_files_are_made_one_at_a_time(client, question, monkeypatch):
     voted(question, "1", "2").close()
     client.get(f"/polls/{question.pk}/results/")
     monkeypatch.setattr(ballots_csv, "SMALL", 1)
-    with somebody_else_at_it(question):
+    with elsewhere(ballots_csv.one_at_a_time(question)):
         assert fetch_ballots(client, question).status_code == 503
     assert fetch_ballots(client, question).status_code == 200
 
@@ -280,25 +247,11 @@ def test_a_big_file_is_on_disk_and_not_in_memory(question, monkeypatch):
 def test_a_vote_in_flight_at_the_close_is_in_the_file(client, question):
     """The vote has read the clock and holds its choices; it commits after the close."""
     voted(question, "1")
-    is_cast, go_on = threading.Event(), threading.Event()
-
-    def vote_slowly() -> None:
-        try:
-            with transaction.atomic():
-                cast(question, "late", [question.choice_set.first().pk])
-                is_cast.set()
-                go_on.wait(10)
-        finally:
-            connection.close()
-
-    voter = threading.Thread(target=vote_slowly)
-    voter.start()
-    assert is_cast.wait(10)
-    # Straight into the row on PostgreSQL; SQLite has one writer, and the close waits for it.
-    threading.Timer(0.3, go_on.set).start()
-    Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date)
-    assert len(rows(client, question)) == 3
-    voter.join()
+    with elsewhere(voting(question)) as committed:
+        # Straight into the row on PostgreSQL; SQLite has one writer, and the close waits for it.
+        threading.Timer(0.3, committed.set).start()
+        Question.objects.filter(pk=question.pk).update(closes_at=question.pub_date)
+        assert len(rows(client, question)) == 3
     assert sum(Choice.objects.values_list("votes", flat=True)) == 2
 
 
@@ -324,20 +277,15 @@ def test_a_vote_that_was_long_on_its_way_does_not_change_the_file(
         time.sleep(0.5)
         return digest
 
-    def vote() -> None:
-        try:
-            with contextlib.suppress(NotOpen):
-                cast(late, "late", [chosen])
-        finally:
-            connection.close()
-
     monkeypatch.setattr(ballot_sql, "timezone", SlowClock())
     monkeypatch.setattr(ballots_csv, "file_sha256", read_slowly)
-    voter = threading.Thread(target=vote)
-    voter.start()
-    time.sleep(0.3)
-    fixed = ballots_csv.fix_fingerprint(Question.objects.get())
-    voter.join()
+    vote = lambda: cast(late, "late", [chosen])
+    with ThreadPoolExecutor(1) as thread:
+        voting = thread.submit(outcome, vote)
+        time.sleep(0.3)
+        fixed = ballots_csv.fix_fingerprint(Question.objects.get())
+    # Refused, or counted before the file was read.
+    assert isinstance(voting.result(), Ballot | NotOpen)
     assert read(Question.objects.get()) == fixed
 
 

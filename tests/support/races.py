@@ -1,8 +1,9 @@
 """Several at once, on a real database."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db import connection
 
@@ -30,3 +31,22 @@ def outcome(run: Callable[[], object]) -> object:
         return error
     finally:
         connection.close()
+
+
+@contextmanager
+def elsewhere(held: AbstractContextManager[object]) -> Iterator[threading.Event]:
+    """Hold this in a thread with its own connection, from before the body to its end, or until the event is set."""
+    begun, done = threading.Event(), threading.Event()
+
+    def hold() -> object:
+        with held:
+            begun.set()
+            return done.wait(30)
+
+    with ThreadPoolExecutor(1) as thread:
+        holding = thread.submit(outcome, hold)
+        try:
+            assert begun.wait(10), holding
+            yield done
+        finally:
+            done.set()
