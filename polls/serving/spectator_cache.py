@@ -23,9 +23,17 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
-from django.utils.cache import get_conditional_response
+from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from ..process_memory import keeps
+from .compression import (
+    COMPRESSIBLE,
+    Body,
+    accepts_gzip,
+    compress_tally,
+    gzip_headers,
+    is_compressible,
+)
 from .decorators import MarkedView, View
 from .versions import newest_in, version_in, version_of
 
@@ -92,23 +100,27 @@ pages = Cache()
 questions = Cache()
 
 
-Personalise = Callable[[HttpResponse], None]
+# Gives an answer what is another for each visitor in headers and cookies, and returns what is in the page.
+Personalise = Callable[[HttpResponse], str]
 
 
 class PersonalResponse(HttpResponse):
-    """A page of which something is another for each visitor: a token, a cookie.
+    """A page in which `own` is another for each visitor: a token.
 
-    `personalise` puts it into a copy of the page, with headers and without cookies.
+    `personalise` is given the answer to the next visitor, without cookies, and returns what stands there in its place.
     """
 
-    def __init__(self, content: str, personalise: Personalise) -> None:
+    def __init__(self, content: str, own: str, personalise: Personalise) -> None:
         super().__init__(content)
+        self.own = own
         self.personalise = personalise
 
 
 class _Page(NamedTuple):
-    content: bytes
+    body: Body
     headers: dict[str, str]
+    # None for a page that is not compressed.
+    gzip_headers: dict[str, str] | None
     personalise: Personalise | None
     version: int | None
 
@@ -206,10 +218,17 @@ def _answer(
         return None
     if page.version is not None and page.version < _newest_seen(request):
         return None
-    response = HttpResponse(page.content, headers=page.headers)
-    if page.personalise:
-        page.personalise(response)
-    return _conditional(request, response)
+    return _conditional(request, _response(page, request))
+
+
+def _response(page: _Page, request: HttpRequest) -> HttpResponse:
+    is_gzipped = page.gzip_headers is not None and accepts_gzip(request)
+    response = HttpResponse(headers=page.gzip_headers if is_gzipped else page.headers)
+    own = page.personalise(response).encode() if page.personalise else b""
+    response.content = page.body.gzipped(own) if is_gzipped else page.body.plain(own)
+    if is_gzipped:
+        response["Content-Length"] = str(len(response.content))
+    return response
 
 
 def _conditional(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -233,25 +252,49 @@ def remember(get_response: View) -> View:
         if not isinstance(response, HttpResponse):
             # A stream.
             return response
-        if key and _is_whole(request, response):
-            pages.put(key, _page(response), since)
+        if key and _is_page(request, response):
+            page = _page(response)
+            if len(response.content) <= MAX_SIZE:
+                pages.put(key, page, since)
+            _compress(request, response, page)
+        else:
+            compress_tally(request, response)
         return _conditional(request, response)
 
     return middleware
 
 
-def _is_whole(request: HttpRequest, response: HttpResponse) -> bool:
-    """Tell whether it is the view's page, and not too large."""
-    return (
-        request.resolver_match is not None
-        and response.status_code == 200
-        and len(response.content) <= MAX_SIZE
-    )
+def _is_page(request: HttpRequest, response: HttpResponse) -> bool:
+    """Tell whether it is what the view answers when all is well."""
+    return request.resolver_match is not None and response.status_code == 200
 
 
 def _page(response: HttpResponse) -> _Page:
+    is_compressed = is_compressible(response, COMPRESSIBLE)
+    if is_compressed:
+        patch_vary_headers(response, ["Accept-Encoding"])
+    headers = dict(response.items())
     personalise = (
         response.personalise if isinstance(response, PersonalResponse) else None
     )
-    headers = dict(response.items())
-    return _Page(response.content, headers, personalise, version_of(response))
+    return _Page(
+        body=Body(response.content, _own(response)),
+        headers=headers,
+        gzip_headers=gzip_headers(headers) if is_compressed else None,
+        personalise=personalise,
+        version=version_of(response),
+    )
+
+
+def _own(response: HttpResponse) -> bytes:
+    return response.own.encode() if isinstance(response, PersonalResponse) else b""
+
+
+def _compress(request: HttpRequest, response: HttpResponse, page: _Page) -> None:
+    """Compress the answer of which the page was made."""
+    if page.gzip_headers is None or not accepts_gzip(request):
+        return
+    response.content = page.body.gzipped(_own(response))
+    for name, text in page.gzip_headers.items():
+        response[name] = text
+    response["Content-Length"] = str(len(response.content))

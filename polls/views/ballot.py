@@ -63,8 +63,8 @@ def _ballot_page(
         return render(request, "polls/detail.html", context)
     context["csrf_token"] = token = get_token(request)
     page = render_to_string("polls/detail.html", context, request)
-    personalise = functools.partial(_personalise, question, token.encode())
-    response = PersonalResponse(page, personalise)
+    personalise = functools.partial(_personalise, question)
+    response = PersonalResponse(page, token, personalise)
     # A browser is known before its first vote, so that a double click is one voter.
     if not voter and question.voters == Voters.ANYONE:
         remember_identity(response, question, new_identity())
@@ -90,13 +90,14 @@ def _ballot_context(
     }
 
 
-def _personalise(question: Question, token: bytes, response: HttpResponse) -> None:
-    """Give the next visitor of a cached ballot page a token and an identity of their own."""
+def _personalise(question: Question, response: HttpResponse) -> str:
+    """Give the next visitor of a cached ballot page an identity and a token of their own; return the token."""
     visitor = HttpRequest()
-    response.content = response.content.replace(token, get_token(visitor).encode())
+    token = get_token(visitor)
     _csrf.process_response(visitor, response)
     if question.voters == Voters.ANYONE:
         remember_identity(response, question, new_identity())
+    return token
 
 
 @may_run_on_loop
