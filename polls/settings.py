@@ -149,7 +149,7 @@ MIDDLEWARE = [
     "polls.serving.spectator_cache.remember",
     "polls.serving.middleware.utf8_only",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "polls.serving.static_files.static_files",
     "polls.serving.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -198,10 +198,11 @@ except (ValueError, OSError, LookupError):
     env.refuse(f"TIME_ZONE is {TIME_ZONE!r}. Use a name such as Europe/Paris or UTC.")
 
 STATIC_URL = "/static/"
-# Files are served from where they lie: no collectstatic to forget.
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = DEBUG
-WHITENOISE_MAX_AGE = 0 if DEBUG else 600
+# Served from memory, under addresses that change with the files: no collectstatic to forget.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "polls.serving.static_files.DigestStorage"},
+}
 
 
 LOGGING = {
