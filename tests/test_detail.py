@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from polls.models import Question
@@ -78,3 +80,15 @@ def test_it_takes_two_queries_and_three_for_a_known_voter(
     with django_assert_num_queries(3):
         client.get(f"/polls/{question.pk}/")
     assert Question.objects.count() == 1
+
+
+def test_its_times_are_valid_in_html(client, ask):
+    """Django's own "c" has microseconds, which HTML does not take."""
+    question = ask("When?", "Now", closes=1)
+    assert question.closes_at.microsecond
+    for name in ("", "results/"):
+        page = client.get(f"/polls/{question.pk}/{name}").text
+        times = re.findall(r'datetime="([^"]*)"', page)
+        assert times and all(
+            re.fullmatch(r"[\d-]{10}T[\d:]{8}\+00:00", time) for time in times
+        )
