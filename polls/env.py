@@ -62,6 +62,14 @@ def count(name: str, default: Default) -> int | Default:
     return int(value)
 
 
+def choice(name: str, allowed: list[str]) -> str:
+    """Return one of the allowed values: the first of them without a variable."""
+    value = text(name, allowed[0]).lower()
+    if value not in allowed:
+        refuse(f"{name} is {value!r}. Use one of {', '.join(allowed)}.")
+    return value
+
+
 def host(url: str) -> str:
     """Return the host of http(s)://host[:port], as Django wants it in ALLOWED_HOSTS; empty if it is not that."""
     try:

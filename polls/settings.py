@@ -147,6 +147,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "polls.serving.spectator_cache.remember",
+    "polls.serving.languages.in_language_of_visitor",
     "polls.serving.middleware.utf8_only",
     "django.middleware.security.SecurityMiddleware",
     "polls.serving.static_files.static_files",
@@ -190,7 +191,22 @@ LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "polls:index"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["polls.serving.middleware.RefuseFiles"]
 
-LANGUAGE_CODE = "en-us"
+# Under their own names, in the order of the list at the foot of each page. Catalogs: polls/locale, formats: polls/formats.
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("pt", "Português"),
+    ("ar", "العربية"),
+    ("zh-hans", "简体中文"),
+    ("hi", "हिन्दी"),
+]
+# Of those whose browser asks for none of them.
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", [code for code, _ in LANGUAGES])
+LANGUAGE_COOKIE_NAME = "language"
+FORMAT_MODULE_PATH = "polls.formats"
+USE_THOUSAND_SEPARATOR = True
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
 try:
     ZoneInfo(TIME_ZONE)

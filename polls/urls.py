@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from .serving.decorators import allow
 from .serving.log_in import throttled
-from .views import ballot, exports, public, results
+from .views import ballot, exports, language, public, results
 
 poll_urls = [
     path("", public.index, name="index"),
@@ -25,6 +25,7 @@ poll_urls = [
 ]
 named_polls: list[URLPattern | URLResolver] = [
     path("polls/", include(poll_urls)),
+    path("language/", language.language, name="language"),
     path("r/", public.find_receipt, name="find_receipt"),
     # A slash too is something that people type.
     path("r/<path:code>/", public.receipt, name="receipt"),

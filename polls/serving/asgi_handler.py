@@ -34,9 +34,13 @@ from django.urls import set_script_prefix
 from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, spectator_cache
 from .event_stream import EventStream, hub
+from .languages import ONLY_COOKIE
 from .on_loop import Place, others_listen, place_of
 from .server_stop import Message, Receive, Send, connection_of
 from .threads import Threads
+
+# As servers hand it on.
+ONLY_COOKIE_SENT = frozenset(cookie.encode() for cookie in ONLY_COOKIE)
 
 
 class Handler(ASGIHandler):
@@ -94,8 +98,12 @@ class Handler(ASGIHandler):
             await _until_gone(receive, self._send_stream(response, send))
 
     def _from_memory(self, scope: Message) -> HttpResponseBase | None:
-        """Return an answer that needs no thread: what every visitor without a cookie gets in this second."""
-        has_cookie = any(name == b"cookie" for name, _ in scope["headers"])
+        """Return an answer that needs no thread: what every visitor without a cookie, but for the language's, gets in this second."""
+        # Most visitors are told from spectators before a request is made.
+        has_cookie = any(
+            name == b"cookie" and value not in ONLY_COOKIE_SENT
+            for name, value in scope["headers"]
+        )
         if has_cookie or others_listen():
             return None
         request, _ = self.create_request(scope, BytesIO())

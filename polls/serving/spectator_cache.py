@@ -1,8 +1,9 @@
 """A cache in the worker's memory: for a second, of pages for visitors without a cookie, and of polls to vote on.
 
-A thousand spectators cost as much as one. Whoever has voted, logged in, or opened a ballot page before has a cookie
-and is answered from the database: what a person has just done that person sees at once, on any worker. A vote is
-checked against the question once more when it is written.
+A thousand spectators cost as much as one; those of each language have pages of their own, and a cookie that says which
+language is none here. Whoever has voted, logged in, or opened a ballot page before has another cookie and is answered
+from the database: what a person has just done that person sees at once, on any worker. A vote is checked against the
+question once more when it is written.
 
 Stale read: each worker has a cache of its own, and the next request may reach another worker. So who names a newer
 version of the tally than a page has (a browser that reloads, a program that polls, live.js) is answered from the
@@ -35,6 +36,7 @@ from .compression import (
     is_compressible,
 )
 from .decorators import MarkedView, View
+from .languages import language_of_spectator
 from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
@@ -183,7 +185,8 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
     that the view would refuse.
     """
     meta, path = request.META, request.path_info
-    if request.method not in {"GET", "HEAD"} or meta.get("HTTP_COOKIE"):
+    language = language_of_spectator(meta)
+    if request.method not in {"GET", "HEAD"} or not language:
         return None
     route = _route(path) if len(path) < MAX_LENGTH else None
     host = meta.get("HTTP_HOST") or meta["SERVER_NAME"]
@@ -195,7 +198,8 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
     query = _query(request) if parameters else {}
     read = tuple(query.get(name) for name in parameters)
     shown_host = host if route.view.names_host else ""
-    return route, request.scheme, meta.get("SCRIPT_NAME"), shown_host, read
+    prefix = meta.get("SCRIPT_NAME")
+    return route, language, request.scheme, prefix, shown_host, read
 
 
 def _newest_seen(request: HttpRequest) -> int:

@@ -1,0 +1,30 @@
+import re
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from ..serving.decorators import allow
+from ..serving.languages import NAMES, remember_language
+
+# Where only forms are sent, the poll itself shows.
+_TAKES_FORMS_ALONE = re.compile("(?<=/)(vote|withdraw)/$")
+
+
+# Without a security token, which no cached page could have: whoever forges this sets a language, and nothing else.
+@allow("POST")
+def language(request: HttpRequest) -> HttpResponse:
+    """Remember the language that was chosen at the foot of a page, and lead back to the page."""
+    response = redirect(_page_before(request))
+    code = request.POST.get("language", "")
+    if code in NAMES:
+        remember_language(response, code)
+    return response
+
+
+def _page_before(request: HttpRequest) -> str:
+    """Return where the form was: with its query by the Referer, and without where a browser sends none."""
+    for address in (request.headers.get("Referer"), request.POST.get("next")):
+        if url_has_allowed_host_and_scheme(address, request.get_host()):
+            return _TAKES_FORMS_ALONE.sub("", str(address))
+    return "polls:index"
