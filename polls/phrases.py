@@ -1,0 +1,123 @@
+"""What sentences are put together from, in the language that is active: times, numbers, shares, lists, texts of others."""
+
+import datetime
+import functools
+import unicodedata
+from collections.abc import Sequence
+
+from django.utils import formats, timezone
+from django.utils.translation import (
+    get_language,
+    get_language_bidi,
+    gettext,
+    ngettext,
+    pgettext,
+)
+
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+
+# Unicode's marks around a text that has its own direction.
+ISOLATE, END_ISOLATE = "\u2068", "\u2069"
+_RIGHT_TO_LEFT = {"R", "AL"}
+
+
+def moment(time: datetime.datetime) -> str:
+    """Write date and time, with their zone: that of the site, which need not be the reader's."""
+    return _moment(timezone.localtime(time), get_language())
+
+
+@functools.lru_cache(maxsize=1024)
+def _moment(time: datetime.datetime, language: str | None) -> str:
+    return f"{formats.date_format(time, 'DATETIME_FORMAT')} {time.tzname()}"
+
+
+def closes(time: datetime.datetime, now: datetime.datetime | None = None) -> str:
+    """Say how long a poll is open yet, and rather less than more."""
+    seconds = _seconds_until(time, now)
+    if seconds < MINUTE:
+        return gettext("Closes in less than a minute")
+    if seconds < HOUR:
+        minutes = seconds // MINUTE
+        sentence = ngettext(
+            "Closes in %(number)s minute", "Closes in %(number)s minutes", minutes
+        )
+        return sentence % {"number": minutes}
+    if seconds < 2 * DAY:
+        hours = seconds // HOUR
+        sentence = ngettext(
+            "Closes in %(number)s hour", "Closes in %(number)s hours", hours
+        )
+        return sentence % {"number": hours}
+    days = seconds // DAY
+    sentence = ngettext("Closes in %(number)s day", "Closes in %(number)s days", days)
+    return sentence % {"number": number(days)}
+
+
+def opens(time: datetime.datetime, now: datetime.datetime | None = None) -> str:
+    """Say when a poll opens."""
+    seconds = _seconds_until(time, now)
+    if seconds < MINUTE:
+        return gettext("Opens in less than a minute")
+    if seconds < HOUR:
+        minutes = seconds // MINUTE
+        sentence = ngettext(
+            "Opens in %(number)s minute", "Opens in %(number)s minutes", minutes
+        )
+        return sentence % {"number": minutes}
+    if seconds < 2 * DAY:
+        hours = seconds // HOUR
+        sentence = ngettext(
+            "Opens in %(number)s hour", "Opens in %(number)s hours", hours
+        )
+        return sentence % {"number": hours}
+    days = seconds // DAY
+    sentence = ngettext("Opens in %(number)s day", "Opens in %(number)s days", days)
+    return sentence % {"number": number(days)}
+
+
+def _seconds_until(time: datetime.datetime, now: datetime.datetime | None) -> int:
+    return int((time - (now or timezone.now())).total_seconds())
+
+
+def number(value: float) -> str:
+    """Write a number with its thousands apart."""
+    return _number(value, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(value: float, language: str | None) -> str:
+    return formats.localize(value, use_l10n=True)
+
+
+def share(percent: float) -> str:
+    """Write a share that is given in percent, such as 46.6%."""
+    return _share(percent, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _share(percent: float, language: str | None) -> str:
+    # Translators: a share, such as 46.6%. Many languages have a space before the sign.
+    return gettext("%(number)s%%") % {"number": number(percent)}
+
+
+def isolated(text: str) -> str:
+    """Return a text for the middle of a sentence, whose letters and signs may run the other way."""
+    is_rtl = get_language_bidi()
+    if not is_rtl and (text.isascii() or not _has_right_to_left(text)):
+        return text
+    return f"{ISOLATE}{text}{END_ISOLATE}"
+
+
+def _has_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(c) in _RIGHT_TO_LEFT for c in text)
+
+
+def list_of(texts: Sequence[str]) -> str:
+    """Join texts as a sentence does: A, B and C."""
+    *others, last = map(isolated, texts)
+    if not others:
+        return last
+    # Translators: between the items of a list, all but the last two.
+    comma = pgettext("list", ", ")
+    joined = {"items": comma.join(others), "last": last}
+    return pgettext("list", "%(items)s and %(last)s") % joined

@@ -1,0 +1,13 @@
+// Writes times in the reader's zone, and names it. Without it they are in the site's zone, which is named too.
+"use strict";
+
+const written = new Intl.DateTimeFormat(`${document.documentElement.lang}-u-nu-latn`, {
+  day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  timeZoneName: "short",
+});
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const words = written.format(new Date(time.dateTime));
+  // What says "in 3 days" has the time itself in its title.
+  if (time.title) time.title = words;
+  else time.textContent = words;
+}
