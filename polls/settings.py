@@ -136,14 +136,14 @@ DELETE_POLLS_DAYS = env.count("DELETE_POLLS_DAYS", None)
 # Django's own.
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # After the accounts, from which it takes something back.
+    # After the accounts, from which it takes something back; before the admin, some of whose templates it has of its own.
     "polls.apps.PollsConfig",
+    "django.contrib.admin",
 ]
 MIDDLEWARE = [
     "polls.serving.spectator_cache.remember",

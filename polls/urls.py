@@ -4,6 +4,7 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from .admin import dashboard
 from .serving.decorators import allow
 from .serving.log_in import throttled
 from .views import ballot, exports, language, public, results
@@ -43,6 +44,10 @@ urlpatterns = [
     path("healthz", public.healthz, name="healthz"),
     path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
     path("admin/login/", throttled(admin.site.login)),
+    path("admin/", admin.site.admin_view(dashboard.index)),
+    path(
+        "admin/numbers.json", admin.site.admin_view(dashboard.numbers), name="numbers"
+    ),
     path("admin/", admin.site.urls),
 ]
 

@@ -25,6 +25,7 @@ from ..models import (
 from ..serving.decorators import allow
 from .choices import ChoiceInline, FrozenChoiceInline
 from .invitations import codes
+from .live import live, numbers
 from .question_form import LIMITS, QuestionForm
 
 if TYPE_CHECKING:
@@ -209,7 +210,15 @@ class QuestionAdmin(admin.ModelAdmin):
         view = self.admin_site.admin_view
         copy = allow("POST")(view(self.duplicate_one))
         invite = allow("GET", "HEAD", "POST")(view(partial(codes, self)))
+        watch = allow("GET", "HEAD")(view(partial(live, self)))
+        count = allow("GET", "HEAD")(view(partial(numbers, self)))
         own = [
+            path("<int:question_id>/live/", watch, name="polls_question_live"),
+            path(
+                "<int:question_id>/live/numbers.json",
+                count,
+                name="polls_question_numbers",
+            ),
             path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
             path("<int:question_id>/codes/", invite, name="polls_question_codes"),
         ]
