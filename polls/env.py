@@ -70,6 +70,48 @@ def choice(name: str, allowed: list[str]) -> str:
     return value
 
 
+def colour(name: str) -> str:
+    value = text(name).lower()
+    if value and not re.fullmatch("#[0-9a-f]{6}", value):
+        refuse(f"{name} is {value!r}. Use six hexadecimal digits, such as #2f3fcf.")
+    return value
+
+
+def link(name: str) -> str:
+    """Read an address that a page links to: of another site, of this one, or of a mailbox."""
+    value = text(name)
+    if value and not re.fullmatch(r"(https?://|mailto:|/)[^\s<>\"]+", value):
+        refuse(
+            f"{name} is {value!r}. Use an address such as https://example.org/imprint, /imprint or mailto:a@example.org."
+        )
+    return value
+
+
+# Small enough for the head of every page.
+PICTURE_SIZE = 100 * 1024
+PICTURES = (".svg", ".png", ".webp", ".jpg", ".jpeg")
+
+
+def picture(name: str) -> Path | None:
+    """Read the path of a small picture file."""
+    value = text(name)
+    if not value:
+        return None
+    path = Path(value).absolute()
+    if path.suffix.lower() not in PICTURES:
+        refuse(f"{name} is {value!r}. Use a file that ends in {', '.join(PICTURES)}.")
+    try:
+        size = len(path.read_bytes())
+    except OSError as error:
+        refuse(
+            f"{name} is {value!r}, which cannot be read ({error.strerror}). "
+            "Name a picture file that this user can read."
+        )
+    if not 0 < size <= PICTURE_SIZE:
+        refuse(f"{name} is {value!r}, of {size} bytes. Use a picture of up to 100 kB.")
+    return path
+
+
 def host(url: str) -> str:
     """Return the host of http(s)://host[:port], as Django wants it in ALLOWED_HOSTS; empty if it is not that."""
     try:

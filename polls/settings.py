@@ -83,6 +83,18 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
+# What the site looks like.
+
+SITE_NAME = env.text("SITE_NAME", "Polls")
+if len(SITE_NAME) > 60:
+    env.refuse(f"SITE_NAME is {SITE_NAME!r}. Use up to 60 characters.")
+# A file, which is read once.
+SITE_LOGO = env.picture("SITE_LOGO")
+# Made darker or lighter where text in it, or on it, could not be read.
+ACCENT_COLOUR = env.colour("ACCENT_COLOUR")
+IMPRINT_URL = env.link("IMPRINT_URL")
+
+
 # The database.
 
 _SQLITE = {

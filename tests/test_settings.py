@@ -297,3 +297,41 @@ def test_a_command_tells_where_it_failed_unless_the_database_is_closed(
     assert ("is damaged" in done.stderr.splitlines()[0]) == is_explained
     assert ("Traceback" in done.stderr) == (not is_explained)
     assert "Check the data folder" not in done.stderr
+
+
+def test_what_a_site_looks_like_is_read(load, tmp_path):
+    logo = tmp_path / "logo.svg"
+    logo.write_text("<svg/>")
+    made = load(
+        SITE_NAME="Garden club",
+        SITE_LOGO=str(logo),
+        ACCENT_COLOUR="#FFCC00",
+        IMPRINT_URL="mailto:board@example.org",
+    )
+    assert made.SITE_NAME == "Garden club"
+    assert str(made.SITE_LOGO) == str(logo)
+    assert made.ACCENT_COLOUR == "#ffcc00"
+    assert made.IMPRINT_URL == "mailto:board@example.org"
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("SITE_NAME", "long " * 20),
+        ("ACCENT_COLOUR", "red"),
+        ("ACCENT_COLOUR", "#12345"),
+        ("IMPRINT_URL", "javascript:alert(1)"),
+        ("IMPRINT_URL", "imprint.html"),
+        ("SITE_LOGO", "/nowhere/logo.svg"),
+        ("SITE_LOGO", __file__),
+        ("SITE_LOGO", "big.png"),
+    ],
+)
+def test_it_rejects_what_a_site_cannot_look_like(load, tmp_path, capsys, name, value):
+    if value == "big.png":
+        value = str(tmp_path / value)
+        (tmp_path / "big.png").write_bytes(b"x" * 200_000)
+    with pytest.raises(SystemExit):
+        load(**{name: value})
+    told = capsys.readouterr().err
+    assert told.startswith(f"{name} is ") and told.count("\n") == 1

@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 
+from .. import brand
 from .compression import COMPRESSIBLE, LEAST, Body, accepts_gzip, gzip_headers
 
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -88,11 +89,11 @@ def _paths() -> dict[str, str]:
         for name, storage in finder.list(None):
             # Of two with one name, the first is the one.
             paths.setdefault(name, storage.path(name))
-    return paths
+    return paths | brand.files()
 
 
 def _read(name: str, path: str) -> StaticFile:
-    return StaticFile(name, Path(path).read_bytes())
+    return StaticFile(name, Path(path).read_bytes() + brand.added_to(name))
 
 
 def _find(name: str) -> StaticFile | None:

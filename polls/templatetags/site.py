@@ -6,16 +6,21 @@ from django import template
 from django.conf import settings
 from django.template import Context
 
+from .. import brand
+
 register = template.Library()
 
 
 class Site(NamedTuple):
     name: str
+    logo: str
+    imprint: str
 
 
 @register.simple_tag
 def site() -> Site:
-    return Site("Polls")
+    """Return what the operator has set. Error pages have it too, which are made without a request."""
+    return Site(settings.SITE_NAME, brand.logo_name(), settings.IMPRINT_URL)
 
 
 @register.simple_tag(takes_context=True)
