@@ -89,15 +89,30 @@ def _number(value: float, language: str | None) -> str:
     return formats.localize(value, use_l10n=True)
 
 
-def share(percent: float) -> str:
-    """Write a share that is given in percent, such as 46.6%."""
-    return _share(percent, get_language())
+def share(percent: float, decimals: int | None = None) -> str:
+    """Write a share that is given in percent, such as 46.6% or 40%; with so many decimals, if a number is given."""
+    return _share(percent, decimals, get_language())
 
 
 @functools.lru_cache(maxsize=4096)
-def _share(percent: float, language: str | None) -> str:
+def _share(percent: float, decimals: int | None, language: str | None) -> str:
+    if decimals is None:
+        written = number(int(percent) if percent == int(percent) else percent)
+    else:
+        written = formats.number_format(percent, decimals)
     # Translators: a share, such as 46.6%. Many languages have a space before the sign.
-    return gettext("%(number)s%%") % {"number": number(percent)}
+    return gettext("%(number)s%%") % {"number": written}
+
+
+def ballots(count: int) -> str:
+    """Say how many ballots there are."""
+    return _ballots(count, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _ballots(count: int, language: str | None) -> str:
+    sentence = ngettext("%(number)s ballot", "%(number)s ballots", count)
+    return sentence % {"number": number(count)}
 
 
 def isolated(text: str) -> str:

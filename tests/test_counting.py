@@ -3,11 +3,12 @@
 import pytest
 from django.db import transaction
 from django.db.models import F
+from django.utils import translation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polls.counting.recount import repair
-from polls.counting.tally import tallies_of, tally_of
+from polls.counting.tally import count, say_in, tallies_of, tally_of
 from polls.kinds import InvalidBallot, Kind
 from polls.models import Choice, Question
 from polls.voting.cast import NotChangeable, NotOpen, cast, withdraw
@@ -165,3 +166,44 @@ def test_a_repair_agrees_with_the_model_too(kind):
             transaction.set_rollback(True)
 
     example()
+
+
+@pytest.mark.parametrize(
+    "votes, while_open, after_the_close",
+    [
+        ([0, 0], "", ""),
+        ([3, 1], "A leads with 75%", "A won with 75%"),
+        ([1, 2], "B leads with 66.7%", "B won with 66.7%"),
+        ([2, 2, 1], "A and B are level with 40%", "Tie: A and B have 40% each"),
+        (
+            [1, 1, 1],
+            "A, B and C are level with 33.3%",
+            "Tie: A, B and C have 33.3% each",
+        ),
+        (
+            [1, 1, 1, 1],
+            "4 choices are level with 25%",
+            "Tie: 4 choices have 25% each",
+        ),
+    ],
+)
+def test_it_says_who_is_ahead_and_who_has_won(ask, votes, while_open, after_the_close):
+    question = ask("Which?", *"ABCD"[: len(votes)])
+    for choice, number in zip(question.choice_set.order_by("pk"), votes):
+        for n in range(number):
+            cast(question, f"{choice.pk}-{n}", [choice.pk])
+    assert tally_of(question)["outcome"] == while_open
+    question.close()
+    question.refresh_from_db()
+    assert tally_of(question)["outcome"] == after_the_close
+
+
+def test_numbers_are_said_in_the_language_that_is_named(question):
+    red = Choice.objects.filter(choice_text="Red")
+    red.update(votes=1204, first_marks=1204, revision=1)
+    numbers = count(question)
+    said = [say_in(code, numbers) for code in ("en", "de")]
+    assert [tally["choices"][0]["votes_text"] for tally in said] == ["1,204", "1.204"]
+    assert said[0]["ballots_text"] == "1,204 ballots"
+    assert said[0]["choices"][0]["percent_text"] == "100.0%"
+    assert translation.get_language() == "en"

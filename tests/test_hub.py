@@ -23,7 +23,9 @@ def tally(version, state="open"):
         "version": version,
         "ballots": version,
         "choices": [],
-        "behind": "",
+        "rounds": [],
+        "elected": None,
+        "rounds_version": None,
     }
 
 

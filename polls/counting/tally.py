@@ -1,4 +1,7 @@
-"""The tally: one dictionary with the state of a question, from which every page, file, stream and program tells it."""
+"""The tally: one dictionary with the state of a question, from which every page, file, stream and program tells it.
+
+Its numbers are read and counted once; its words are said of them in whatever languages there are readers of.
+"""
 
 import functools
 import itertools
@@ -7,8 +10,10 @@ from typing import NamedTuple, TypedDict
 
 from django.db import connection
 from django.template.loader import render_to_string
-from django.utils.text import get_text_list
+from django.utils import translation
+from django.utils.translation import get_language, gettext, ngettext
 
+from .. import phrases
 from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
 from . import rounds
@@ -27,13 +32,20 @@ class QuestionTally(TypedDict):
     closes_at: str | None
 
 
-class ChoiceTally(TypedDict):
+class ChoiceNumbers(TypedDict):
     """`percent` is of voters (ballots), from 0.0 to 100.0 with one decimal."""
 
     id: int
     text: str
     votes: int
     percent: float
+
+
+class ChoiceTally(ChoiceNumbers):
+    """The numbers as its language writes them, such as 1,204 and 46.6%."""
+
+    votes_text: str
+    percent_text: str
 
 
 class RoundTally(TypedDict):
@@ -48,7 +60,7 @@ class RoundTally(TypedDict):
     tied: list[int]
 
 
-class Numbers(TypedDict):
+class Counted(TypedDict):
     """A later `version` has counted all that an earlier one has.
 
     On a question with rounds `votes` are first preferences, and `rounds` and `elected` are the run-off; on others
@@ -59,18 +71,26 @@ class Numbers(TypedDict):
     question: QuestionTally
     version: int
     ballots: int
-    choices: list[ChoiceTally]
     rounds: list[RoundTally]
     elected: int | None
     rounds_version: int | None
 
 
-class Tally(Numbers):
-    """The numbers, and what is said of them: who is elected, which votes the rounds lack, where the rule for ties decided.
+class Numbers(Counted):
+    """What is the same in every language."""
+
+    choices: list[ChoiceNumbers]
+
+
+class Tally(Counted):
+    """The numbers, and what is said of them: who is ahead, has won or is elected, which votes the rounds lack, where the
+    rule for ties decided.
 
     `rounds_table` is HTML, as the results page shows it. All are empty where there is nothing to say.
     """
 
+    choices: list[ChoiceTally]
+    ballots_text: str
     outcome: str
     behind: str
     ties: list[str]
@@ -85,6 +105,9 @@ class _ChoiceRow(NamedTuple):
     revision: int
 
 
+# Of choices that are level: more than these are counted, not named.
+_MOST_NAMED = 3
+
 _QUESTION_FIELDS = [
     "id",
     "question_text",
@@ -96,8 +119,8 @@ _QUESTION_FIELDS = [
 ]
 
 
-def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
-    """Count these questions, by id: one statement, so that each tally is of one moment.
+def count_all(questions: QuestionQuerySet) -> dict[int, Numbers]:
+    """Count these questions, by id: one statement, so that the numbers of each are of one moment.
 
     Each with rounds that has changed takes a statement more, for its rankings.
     """
@@ -105,23 +128,23 @@ def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
     ordered = questions.order_by("pk", "choice__pk")
     rows = ordered.values_list(*_QUESTION_FIELDS, *choice_fields)
     split = len(_QUESTION_FIELDS)
-    tallies = {}
+    counted = {}
     for values, group in itertools.groupby(rows, key=lambda row: row[:split]):
         # Without a salt, which would be made anew for each.
         question = Question(**dict(zip(_QUESTION_FIELDS, values)), voter_salt="")
         # A question without choices has one row, without a choice.
         choices = [_ChoiceRow._make(row[split:]) for row in group if row[split]]
-        tallies[question.pk] = _tally(question, question.state(), choices)
-    return tallies
+        counted[question.pk] = _numbers(question, question.state(), choices)
+    return counted
 
 
-def tally_of(question: Question, exact: bool = False) -> Tally:
+def count(question: Question, exact: bool = False) -> Numbers:
     """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`.
 
-    A statement of its own: with the one of tallies_of(), which Django builds anew each time, a results page takes a
+    A statement of its own: with the one of count_all(), which Django builds anew each time, a results page takes a
     third more time on either database.
     """
-    # Before the choices are read: the tally of a closed question lacks no vote of its last moment.
+    # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
     state = question.state()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -130,10 +153,47 @@ def tally_of(question: Question, exact: bool = False) -> Tally:
             [question.pk],
         )
         choices = [_ChoiceRow._make(row) for row in cursor.fetchall()]
-    return _tally(question, state, choices, exact)
+    return _numbers(question, state, choices, exact)
 
 
-def _count(
+def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
+    """Count these questions, and say them in the active language."""
+    return {pk: say(numbers) for pk, numbers in count_all(questions).items()}
+
+
+def tally_of(question: Question, exact: bool = False) -> Tally:
+    """Count now, and say it in the active language."""
+    return say(count(question, exact))
+
+
+def say(numbers: Numbers) -> Tally:
+    """Say these numbers in the active language."""
+    ties = _ties(numbers)
+    return {
+        **numbers,
+        "choices": [
+            {
+                **choice,
+                "votes_text": phrases.number(choice["votes"]),
+                "percent_text": phrases.share(choice["percent"], decimals=1),
+            }
+            for choice in numbers["choices"]
+        ],
+        "ballots_text": phrases.ballots(numbers["ballots"]),
+        "outcome": _outcome(numbers),
+        "behind": _behind(numbers),
+        "ties": ties,
+        "rounds_table": _rounds_table(numbers, ties),
+    }
+
+
+def say_in(language: str, numbers: Numbers) -> Tally:
+    """Say these numbers in a language, whichever is active here."""
+    with translation.override(language):
+        return say(numbers)
+
+
+def _rounds(
     question: Question, revisions: rounds.Revisions, exact: bool
 ) -> rounds.Count:
     if not question.rules.has_rounds:
@@ -143,32 +203,24 @@ def _count(
     return rounds.last_count(question.pk, revisions)
 
 
-def _tally(
+def _numbers(
     question: Question, state: str, choices: Sequence[_ChoiceRow], exact: bool = False
-) -> Tally:
+) -> Numbers:
     revisions = tuple((choice.pk, choice.revision) for choice in choices)
     version = rounds.version(revisions)
-    count = _count(question, revisions, exact)
-    if state == "closed" and count.version < version:
+    run_off = _rounds(question, revisions, exact)
+    if state == "closed" and run_off.version < version:
         # Nobody is elected by some of the ballots.
-        count = rounds.NOT_COUNTED
-    version, votes, ballots = _totals(choices, version, count)
-    numbers: Numbers = {
+        run_off = rounds.NOT_COUNTED
+    version, votes, ballots = _totals(choices, version, run_off)
+    return {
         "question": _question(question, state),
         "version": version,
         "ballots": ballots,
         "choices": [_choice(row, votes[row.pk], ballots) for row in choices],
-        "rounds": [_round(round_, votes) for round_ in count.outcome.rounds],
-        "elected": count.outcome.elected,
-        "rounds_version": count.version if count.outcome.rounds else None,
-    }
-    ties = _ties(numbers)
-    return {
-        **numbers,
-        "outcome": _outcome(numbers),
-        "behind": _behind(numbers),
-        "ties": ties,
-        "rounds_table": _rounds_table(numbers, ties),
+        "rounds": [_round(round_, votes) for round_ in run_off.outcome.rounds],
+        "elected": run_off.outcome.elected,
+        "rounds_version": run_off.version if run_off.outcome.rounds else None,
     }
 
 
@@ -196,7 +248,7 @@ def _question(question: Question, state: str) -> QuestionTally:
     }
 
 
-def _choice(row: _ChoiceRow, votes: int, ballots: int) -> ChoiceTally:
+def _choice(row: _ChoiceRow, votes: int, ballots: int) -> ChoiceNumbers:
     percent = round(100 * votes / ballots, 1) if ballots else 0.0
     return {"id": row.pk, "text": row.choice_text, "votes": votes, "percent": percent}
 
@@ -216,22 +268,77 @@ def in_play(round_: RoundTally) -> int:
 
 
 def _outcome(numbers: Numbers) -> str:
+    """Say who is ahead or has won, or that it is a tie."""
+    if KINDS[numbers["question"]["kind"]].has_rounds:
+        return _run_off_outcome(numbers)
+    most = max((choice["votes"] for choice in numbers["choices"]), default=0)
+    if not most:
+        return ""
+    first = [choice for choice in numbers["choices"] if choice["votes"] == most]
+    words = {
+        "choices": phrases.list_of([choice["text"] for choice in first[:_MOST_NAMED]]),
+        "number": phrases.number(len(first)),
+        "share": phrases.share(first[0]["percent"]),
+    }
+    is_closed = numbers["question"]["state"] == "closed"
+    return _first_places(len(first), is_closed) % words
+
+
+def _first_places(count: int, is_closed: bool) -> str:
+    if count == 1 and is_closed:
+        return gettext("%(choices)s won with %(share)s")
+    if count == 1:
+        return gettext("%(choices)s leads with %(share)s")
+    if count > _MOST_NAMED and is_closed:
+        return ngettext(
+            "Tie: %(number)s choice has %(share)s",
+            "Tie: %(number)s choices have %(share)s each",
+            count,
+        )
+    if count > _MOST_NAMED:
+        return ngettext(
+            "%(number)s choice is level with %(share)s",
+            "%(number)s choices are level with %(share)s",
+            count,
+        )
+    if is_closed:
+        # Translators: two or three choices.
+        return gettext("Tie: %(choices)s have %(share)s each")
+    # Translators: two or three choices.
+    return gettext("%(choices)s are level with %(share)s")
+
+
+def _run_off_outcome(numbers: Numbers) -> str:
     """Say who is elected, or would be now."""
     is_open = numbers["question"]["state"] == "open"
     if not numbers["rounds"] or is_open and not numbers["elected"]:
         return ""
     if not numbers["elected"]:
-        return "No choice is elected: there are no ballots."
+        return gettext("No choice is elected: there are no ballots.")
     last = numbers["rounds"][-1]
     n = [choice["id"] for choice in numbers["choices"]].index(numbers["elected"])
-    number = in_play(last)
-    ballots = f"{last['votes'][n]} of {number} ballot{'' if number == 1 else 's'}"
-    text = numbers["choices"][n]["text"]
-    beginning = f"{text} would be elected now" if is_open else f"Elected: {text}"
-    return f"{beginning}, with {ballots} in round {len(numbers['rounds'])}."
+    count = in_play(last)
+    if is_open:
+        sentence = ngettext(
+            "%(choice)s would be elected now, with %(votes)s of %(ballots)s ballot in round %(round)s.",
+            "%(choice)s would be elected now, with %(votes)s of %(ballots)s ballots in round %(round)s.",
+            count,
+        )
+    else:
+        sentence = ngettext(
+            "Elected: %(choice)s, with %(votes)s of %(ballots)s ballot in round %(round)s.",
+            "Elected: %(choice)s, with %(votes)s of %(ballots)s ballots in round %(round)s.",
+            count,
+        )
+    return sentence % {
+        "choice": phrases.isolated(numbers["choices"][n]["text"]),
+        "votes": phrases.number(last["votes"][n] or 0),
+        "ballots": phrases.number(count),
+        "round": len(numbers["rounds"]),
+    }
 
 
-def lacks_votes(numbers: Numbers) -> bool:
+def lacks_votes(numbers: Counted) -> bool:
     """Tell whether there are votes that the rounds have not counted yet."""
     has_rounds = KINDS[numbers["question"]["kind"]].has_rounds
     return has_rounds and numbers["rounds_version"] != numbers["version"]
@@ -241,15 +348,22 @@ def _behind(numbers: Numbers) -> str:
     if not lacks_votes(numbers):
         return ""
     if numbers["rounds"]:
-        return "Newer votes are still being counted into the rounds."
-    return "The rounds are being counted. They will be here in a few seconds."
+        return gettext("Newer votes are still being counted into the rounds.")
+    return gettext("The rounds are being counted. They will be here in a few seconds.")
 
 
 def _ties(numbers: Numbers) -> list[str]:
     texts = {choice["id"]: choice["text"] for choice in numbers["choices"]}
+    sentence = gettext(
+        "Round %(number)s: %(choices)s were tied; %(choice)s goes out by the rule below."
+    )
     return [
-        f"Round {n}: {get_text_list([texts[pk] for pk in round_['tied']], 'and')} were tied; "
-        f"{texts[round_['eliminated']]} goes out by the rule below."
+        sentence
+        % {
+            "number": n,
+            "choices": phrases.list_of([texts[pk] for pk in round_["tied"]]),
+            "choice": phrases.isolated(texts[round_["eliminated"]]),
+        }
         for n, round_ in enumerate(numbers["rounds"], 1)
         if round_["tied"] and round_["eliminated"]
     ]
@@ -264,8 +378,9 @@ def _rounds_table(numbers: Numbers, ties: list[str]) -> str:
         for choice, votes in zip(numbers["choices"], by_choice)
     )
     exhausted = tuple(round_["exhausted"] for round_ in numbers["rounds"])
-    mark = "Ahead" if numbers["question"]["state"] == "open" else "Elected"
-    return _render_rounds(rows, exhausted, tuple(ties), mark)
+    is_open = numbers["question"]["state"] == "open"
+    mark = gettext("Ahead") if is_open else gettext("Elected")
+    return _render_rounds(rows, exhausted, tuple(ties), mark, get_language())
 
 
 @functools.lru_cache(maxsize=128)
@@ -274,7 +389,8 @@ def _render_rounds(
     exhausted: tuple[int, ...],
     ties: tuple[str, ...],
     mark: str,
+    language: str | None,
 ) -> str:
-    """Render the table once a change: the reader of live results asks for it four times a second."""
+    """Render the table once a change and language: the reader of live results asks for it four times a second."""
     context = {"rows": rows, "exhausted": exhausted, "ties": ties, "mark": mark}
     return render_to_string("polls/_rounds_table.html", context)

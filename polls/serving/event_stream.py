@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
 from typing import NamedTuple, TypeVar
 
+from django.conf import settings
 from django.db import Error as DatabaseUnavailable
 from django.db import connection, connections
 from django.http import StreamingHttpResponse
 
 from ..audience import Right, lost_rights
-from ..counting.tally import Tally, lacks_votes, tallies_of
+from ..counting.tally import Numbers, count_all, lacks_votes, say_in
 from ..models import Audience, Question, results_visible_to
 from .descriptors import has_room_for_stream
 from .server_stop import (
@@ -50,8 +51,10 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-def _event(tally: Tally) -> bytes:
-    return f"id: {tally['version']}\ndata: {json.dumps(tally)}\n\n".encode()
+def _event(tally: Numbers) -> bytes:
+    # The reader runs in the language of whoever came first.
+    said = say_in(settings.LANGUAGE_CODE, tally)
+    return f"id: {tally['version']}\ndata: {json.dumps(said)}\n\n".encode()
 
 
 def _body(event: bytes, more: bool = True) -> Message:
@@ -187,12 +190,12 @@ class Channel:
         # after they came.
         self.newcomers: set[Viewer] = set()
         self.event = b""
-        self.tally: Tally | None = None
+        self.tally: Numbers | None = None
         # Who sees results, by the last reading: the viewers are gone through only when that changes.
         self.results = self.state = ""
         self.sent_at = self.checked_at = now
 
-    def rights_to_check(self, tally: Tally, now: float) -> list[Right]:
+    def rights_to_check(self, tally: Numbers, now: float) -> list[Right]:
         """Return by what right viewers see hidden results, when it is time to check that they still have it."""
         question = tally["question"]
         if results_visible_to(
@@ -204,7 +207,7 @@ class Channel:
         self.checked_at = now
         return [viewer.right for viewer in self.viewers]
 
-    def publish(self, tally: Tally, waiting: set[Viewer], now: float) -> None:
+    def publish(self, tally: Numbers, waiting: set[Viewer], now: float) -> None:
         """Send a changed tally to all, and an unchanged one to those who waited for this reading."""
         self.newcomers -= waiting
         if tally["question"]["results"] != self.results:
@@ -215,7 +218,7 @@ class Channel:
         else:
             self._push(self.viewers & waiting, self.event)
 
-    def close(self, tally: Tally) -> None:
+    def close(self, tally: Numbers) -> None:
         """Send the last tally to all who may see it, and end."""
         self._see(tally)
         self.end(_event(tally) + _last_event("closed"))
@@ -226,7 +229,7 @@ class Channel:
             self.results, self.state, audience
         )
 
-    def _see(self, tally: Tally) -> None:
+    def _see(self, tally: Numbers) -> None:
         """Learn who sees results by this reading, and end the streams of the others."""
         self.results = tally["question"]["results"]
         self.state = tally["question"]["state"]
@@ -255,8 +258,8 @@ class Channel:
             viewer.push(message)
 
 
-def read_tallies(questions: list[int]) -> dict[int, Tally]:
-    return tallies_of(Question.objects.published().filter(pk__in=questions))
+def read_tallies(questions: list[int]) -> dict[int, Numbers]:
+    return count_all(Question.objects.published().filter(pk__in=questions))
 
 
 def _ask(ask: Callable[[A], T], argument: A) -> T:
@@ -276,7 +279,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         tick: float = TICK,
         heartbeat: float = HEARTBEAT,
-        read: Callable[[list[int]], dict[int, Tally]] = read_tallies,
+        read: Callable[[list[int]], dict[int, Numbers]] = read_tallies,
     ) -> None:
         # One thread, with its own database connection.
         self.thread = ThreadPoolExecutor(1, "polls-live")
@@ -387,7 +390,7 @@ class Hub:
             self._beat_and_check()
         return asking.result()
 
-    async def _dismiss(self, tallies: dict[int, Tally]) -> None:
+    async def _dismiss(self, tallies: dict[int, Numbers]) -> None:
         """End the streams of who has withdrawn, logged out or lost a permission since, before they are sent these."""
         now, rights = self._clock(), list[Right]()
         for question in tallies.keys() & self._channels.keys():
@@ -402,7 +405,7 @@ class Hub:
                     del self._channels[question]
 
     def _publish(
-        self, question: int, tally: Tally | None, waiting: set[Viewer]
+        self, question: int, tally: Numbers | None, waiting: set[Viewer]
     ) -> None:
         channel = self._channels[question]
         if tally is None:
