@@ -7,6 +7,7 @@ import operator
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q
@@ -21,6 +22,11 @@ SEES_ALL = ["polls.view_question", "polls.change_question"]
 
 # SQLite takes only so many values in a statement.
 BATCH = 1000
+
+
+def has_session(request: HttpRequest) -> bool:
+    """Tell whether this may be somebody who has logged in, without a query."""
+    return settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
 def sees_all_results(user: User | AnonymousUser) -> bool:

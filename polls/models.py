@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import connection, models, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -112,8 +112,10 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         return self.filter(deleted | Exists(changed) | Exists(ballots))
 
     def with_ballots(self) -> "QuestionQuerySet":
-        """Add `ballots`: how many there are on each."""
-        return self.annotate(ballots=Coalesce(models.Sum("choice__first_marks"), 0))
+        """Add `ballots`: how many there are on each. A subquery, so that only the rows of a page are counted."""
+        choices = Choice.objects.filter(question=OuterRef("pk")).values("question")
+        counted = choices.annotate(total=Sum("first_marks")).values("total")
+        return self.annotate(ballots=Coalesce(Subquery(counted), 0))
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")

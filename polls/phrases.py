@@ -31,6 +31,16 @@ def _moment(time: datetime.datetime, language: str | None) -> str:
     return f"{formats.date_format(time, 'DATETIME_FORMAT')} {time.tzname()}"
 
 
+def day(time: datetime.datetime) -> str:
+    """Write the date, in the zone of the site."""
+    return _day(timezone.localdate(time), get_language())
+
+
+@functools.lru_cache(maxsize=1024)
+def _day(date: datetime.date, language: str | None) -> str:
+    return formats.date_format(date, "DATE_FORMAT")
+
+
 def closes(time: datetime.datetime, now: datetime.datetime | None = None) -> str:
     """Say how long a poll is open yet, and rather less than more."""
     seconds = _seconds_until(time, now)

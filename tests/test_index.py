@@ -2,12 +2,14 @@ import pytest
 from django.urls import reverse
 
 from polls.models import Question
+from tests.support.ballots import voted
 
 
 def test_it_works(client, question):
     page = client.get("/polls/")
     assert page.context["latest_question_list"] == [question]
-    assert f'<a href="/polls/{question.pk}/">Which colour?</a>' in page.text
+    assert f'<a href="/polls/{question.pk}/"><bdi>Which colour?</bdi></a>' in page.text
+    assert "<span>0 ballots</span>" in page.text
 
 
 def test_the_root_leads_to_it(client, db):
@@ -23,12 +25,73 @@ def test_it_hides_scheduled_questions(client, ask):
     assert "Secret?" not in client.get("/polls/").text
 
 
-def test_it_says_what_is_open_and_closed(client, ask):
+def test_it_parts_what_is_open_from_what_has_closed(client, ask):
     ask("Over?", opens=-2, closes=-1)
-    assert "Closed" in client.get("/polls/").text
-    Question.objects.all().delete()
-    ask("Now?", closes=1)
-    assert "Open until" in client.get("/polls/").text
+    ask("Lasting?", opens=-3)
+    ask("Now?", opens=-4, closes=73)
+    response = client.get("/polls/")
+    texts = [q.question_text for q in response.context["latest_question_list"]]
+    assert texts == ["Over?", "Lasting?", "Now?"]
+    order = [
+        "Open</h2>",
+        "Lasting?",
+        "Now?",
+        "Closes in 3 days",
+        "Closed</h2>",
+        "Over?",
+    ]
+    places = [response.text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_it_says_how_many_ballots_there_are(client, ask):
+    voted(ask("Which?", "Red", "Blue", "Green", kind="several"), "12", "123")
+    assert "<span>2 ballots</span>" in client.get("/polls/").text
+
+
+def vote(client, question):
+    client.get(f"/polls/{question.pk}/")
+    choice = question.choice_set.first()
+    client.post(f"/polls/{question.pk}/vote/", {"choice": choice.pk})
+
+
+def test_it_says_where_the_visitor_has_voted(client, ask):
+    mine, other = ask("Mine?", "Red"), ask("Other?", "Red")
+    voted(other, "1")
+    vote(client, mine)
+    assert client.get("/polls/").context["voted"] == {mine.pk}
+    assert client.get("/polls/").text.count("You voted") == 1
+    client.post(f"/polls/{mine.pk}/withdraw/")
+    assert "You voted" not in client.get("/polls/").text
+
+
+def test_it_says_where_an_account_has_voted(client, ask, django_user_model):
+    question = ask("Who?", "Red", voters="accounts")
+    client.force_login(django_user_model.objects.create_user("ann"))
+    assert "You voted" not in client.get("/polls/").text
+    vote(client, question)
+    assert "You voted" in client.get("/polls/").text
+    client.logout()
+    assert "You voted" not in client.get("/polls/").text
+
+
+def test_a_poll_that_has_forgotten_its_voters_knows_none(client, question):
+    vote(client, question)
+    Question.objects.update(voter_salt="")
+    assert "You voted" not in client.get("/polls/").text
+
+
+def test_it_asks_organisers_for_the_first_poll(client, admin_client, db):
+    add = 'href="/admin/polls/question/add/"'
+    assert add not in client.get("/polls/").text
+    assert add in admin_client.get("/polls/").text
+
+
+def test_the_head_leads_in(client, admin_client, db):
+    page = client.get("/polls/").text
+    assert '<a href="/accounts/login/">Log in</a>' in page and "Organise" not in page
+    page = admin_client.get("/polls/").text
+    assert '<a href="/admin/">Organise</a>' in page and "Log in" not in page
 
 
 def test_it_pages_newest_first(client, ask):
@@ -54,3 +117,11 @@ def test_it_takes_one_query(client, ask, django_assert_num_queries, number):
         ask(f"Question {n}?", "Yes", "No")
     with django_assert_num_queries(1):
         client.get("/polls/")
+
+
+@pytest.mark.parametrize("number", [10, 20])
+def test_it_takes_one_more_for_a_voter(client, ask, django_assert_num_queries, number):
+    questions = [ask(f"Question {n}?", "Yes") for n in range(number)]
+    vote(client, questions[0])
+    with django_assert_num_queries(2):
+        assert "You voted" in client.get("/polls/").text

@@ -37,6 +37,12 @@ def opens(time: datetime.datetime) -> SafeString:
     return _about(time, phrases.opens(time))
 
 
+@register.simple_tag
+def day(time: datetime.datetime) -> SafeString:
+    """Return the date, with date and time for whoever points at it."""
+    return _about(time, phrases.day(time))
+
+
 def _about(time: datetime.datetime, words: str) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',

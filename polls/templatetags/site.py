@@ -7,6 +7,7 @@ from django.conf import settings
 from django.template import Context
 
 from .. import brand
+from ..audience import has_session
 
 register = template.Library()
 
@@ -32,7 +33,7 @@ def account(context: Context) -> str:
     request = context.get("request")
     if request is None:
         return ""
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+    if not has_session(request):
         return "stranger"
     user = request.user
     if user.is_authenticated:

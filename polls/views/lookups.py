@@ -1,10 +1,12 @@
+from collections.abc import Iterable
+
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from ..audience import SPECTATOR, Right, right_of
-from ..models import Audience, OwnBallot, Question
-from ..voting.identity import identify, voter_key
+from ..audience import SPECTATOR, Right, has_session, right_of
+from ..models import Audience, Ballot, OwnBallot, Question
+from ..voting.identity import COOKIE, identify, voter_key
 
 
 def published_or_404(question_id: int) -> Question:
@@ -14,6 +16,20 @@ def published_or_404(question_id: int) -> Question:
 def own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
     voter = identify(request, question)
     return question.own_ballot(voter_key(question, voter)) if voter else None
+
+
+def voted_on(request: HttpRequest, questions: Iterable[Question]) -> set[int]:
+    """Return on which of these questions the visitor has a ballot: one query, and none for who has no way to have one."""
+    if not (COOKIE in request.COOKIES or has_session(request)):
+        return set()
+    # A key is of one question: none of them is found on another.
+    keys = {
+        voter_key(question, voter): question.pk
+        for question in questions
+        if (voter := identify(request, question))
+    }
+    own = Ballot.objects.filter(question__in=keys.values(), voter_key__in=keys)
+    return set(own.values_list("question_id", flat=True)) if keys else set()
 
 
 def right_of_visitor(request: HttpRequest, question: Question) -> Right:

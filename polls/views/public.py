@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -10,6 +12,7 @@ from ..serving.decorators import allow
 from ..serving.errors import error_page
 from ..serving.on_loop import answers_in_own_thread
 from ..serving.spectator_cache import cache_for_spectators
+from .lookups import voted_on
 
 PAGE_SIZE = 20
 
@@ -21,16 +24,32 @@ def index(request: HttpRequest) -> HttpResponse:
     page = _page_number(request)
     start = (page - 1) * PAGE_SIZE
     # One more than a page tells whether another follows, without counting them all.
-    published = Question.objects.published().newest_first()
+    published = Question.objects.published().newest_first().with_ballots()
     questions = list(published[start : start + PAGE_SIZE + 1])
     if page > 1 and not questions:
         raise Http404
+    shown = questions[:PAGE_SIZE]
     context = {
-        "latest_question_list": questions[:PAGE_SIZE],
+        "latest_question_list": shown,
+        "sections": _sections(shown),
+        "voted": voted_on(request, shown),
         "newer_page": page - 1,
         "older_page": page + 1 if len(questions) > PAGE_SIZE else None,
     }
     return render(request, "polls/index.html", context)
+
+
+class Section(NamedTuple):
+    is_open: bool
+    polls: list[Question]
+
+
+def _sections(questions: list[Question]) -> list[Section]:
+    """Part what is open from what has closed, each in the order of the list."""
+    parted: dict[bool, list[Question]] = {True: [], False: []}
+    for question in questions:
+        parted[question.is_open].append(question)
+    return [Section(is_open, polls) for is_open, polls in parted.items() if polls]
 
 
 def _page_number(request: HttpRequest) -> int:
