@@ -198,6 +198,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# The links of new accounts are printed and handed out.
+PASSWORD_RESET_TIMEOUT = 14 * 24 * 3600
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "polls:index"
 # The site takes votes and short texts, never files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024

@@ -6,8 +6,8 @@ from django.views.generic import RedirectView
 
 from .admin import dashboard
 from .serving.decorators import allow
-from .serving.log_in import throttled
-from .views import ballot, exports, language, public, results
+from .serving.log_in import hashes_password, throttled
+from .views import accounts, ballot, exports, language, public, results
 
 poll_urls = [
     path("", public.index, name="index"),
@@ -35,6 +35,17 @@ log_in = LoginView.as_view(template_name="polls/login.html")
 account_urls = [
     path("login/", throttled(log_in), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path(
+        "password/",
+        hashes_password(accounts.ChangePassword.as_view()),
+        name="change_password",
+    ),
+    path("password/done/", accounts.password_done, name="password_done"),
+    path(
+        "set/<uidb64>/<token>/",
+        hashes_password(accounts.SetPassword.as_view()),
+        name="set_password",
+    ),
 ]
 
 urlpatterns = [

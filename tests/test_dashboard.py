@@ -38,7 +38,7 @@ def test_it_works(admin_client, ask):
     opens, closes = page.index(">Which way?<"), page.rindex(">Which colour?<")
     assert closes < opens
     assert "Which day?" not in page
-    assert "Closes in 1\xa0hour" in page
+    assert ">Closes in 1 hour<" in page
     assert '<b data-number="ballots-' in page and ">3</b>" in page
     assert '<dd data-number="today">3</dd>' in page
     assert "Add a poll" in page

@@ -70,6 +70,23 @@ def throttled(view: View) -> View:
     return inner
 
 
+def hashes_password(view: View) -> View:
+    """Let this view hash what is posted as somebody's new password in a slot, as a log-in does."""
+
+    @functools.wraps(view)
+    def inner(
+        request: HttpRequest, *args: object, **kwargs: object
+    ) -> HttpResponseBase:
+        if request.method != "POST":
+            return view(request, *args, **kwargs)
+        with hash_slot(request, request.user.is_authenticated) as has_slot:
+            if not has_slot:
+                return _wait(request, BUSY, RETRY)
+            return view(request, *args, **kwargs)
+
+    return inner
+
+
 def _name(request: HttpRequest) -> str:
     """Return the name that is tried: all spellings that are one account are one name."""
     name = request.POST.get("username", "").strip()

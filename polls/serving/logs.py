@@ -1,6 +1,6 @@
-"""What stands in a log: no invitation code, no receipt, no visitor's address; and the same warning once.
+"""What stands in a log: no invitation code, no receipt, no link to set a password, no visitor's address; and the same warning once.
 
-Who reads a log is not to vote with somebody's code, nor see how somebody voted. Servers and Django write addresses of
+Who reads a log is not to vote with somebody's code or account, nor see how somebody voted. Servers and Django write addresses of
 pages in many places: an access log, an error, a time-out, a missing token. So this works on the record itself,
 whatever logger it is for, before anything is made of it.
 """
@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-# What is typed after /r/ or /polls/3/code/, to the end of the line: spaces are forgiven in a code.
+# What stands after /r/, /polls/3/code/ or /accounts/set/, to the end of the line: spaces are forgiven in a code.
 _AFTER = re.compile(
-    r"((?:\d/+code|/r)/+)(?! HTTP/|\s*$).+?( HTTP/[\d.]+)?$", re.IGNORECASE | re.DOTALL
+    r"((?:\d/+code|/r|/accounts/+set)/+)(?! HTTP/|\s*$).+?( HTTP/[\d.]+)?$",
+    re.IGNORECASE | re.DOTALL,
 )
 _IN_FORM = re.compile(r"(\bcode=)[^&\s]+", re.IGNORECASE)
 # Elsewhere, what looks like one: 12 letters and digits, together or in fours.
