@@ -1,5 +1,7 @@
 import errno
+import html
 import os
+import re
 
 import pytest
 from django.db import OperationalError, connection
@@ -68,7 +70,40 @@ def test_head_is_get_without_a_body(client, question):
 def test_not_found_is_a_page_with_a_way_back(client, db):
     page = client.get("/nowhere/")
     assert page.status_code == 404
-    assert '<a href="/polls/">To the polls</a>' in page.text
+    assert links(page) == {"To the polls": "/polls/"}
+
+
+def links(page):
+    """Return what the main part of a page leads to, by its words."""
+    main = page.text[page.text.index("<main") : page.text.index("</main")]
+    return {
+        words: html.unescape(address)
+        for address, words in re.findall(r'<a [^>]*href="([^"]*)">([^<]+)</a>', main)
+    }
+
+
+def test_not_allowed_leads_to_the_log_in_and_back(client, ask):
+    question = ask("Hidden?", "Red", results="organisers")
+    page = client.get(f"/polls/{question.pk}/results.csv")
+    assert page.status_code == 403
+    assert links(page) == {
+        "Log in": f"/accounts/login/?next=/polls/{question.pk}/results.csv",
+        "To the polls": "/polls/",
+    }
+
+
+def test_what_may_pass_can_be_tried_again(client, question):
+    path = f"/polls/{question.pk}/results/?a=1&b=2"
+    with connection.execute_wrapper(refuse_every_query):
+        page = client_without_raising(client).get(path)
+    assert page.status_code == 503
+    assert links(page) == {"Try again": path, "To the polls": "/polls/"}
+    assert '<a class="button wide quiet" href="/polls/">' in page.text
+
+
+def test_a_form_is_not_sent_again_by_a_link(client, db):
+    page = client.post("/polls/")
+    assert links(page) == {"To the polls": "/polls/"}
 
 
 ODD = [

@@ -44,6 +44,13 @@ def tries(number, client=None, **fields):
     return [try_(client, **fields).status_code for _ in range(number)]
 
 
+def test_the_focus_goes_to_one_place(ann, client):
+    assert client.get(PAGES[0]).text.count("autofocus") == 1
+    page = try_(client).text
+    assert page.count("autofocus") == 1
+    assert page.index("autofocus") < page.index("do not match an account")
+
+
 def at(n: int) -> Client:
     return Client(REMOTE_ADDR=f"203.0.{n // 256}.{n % 256}")
 

@@ -25,7 +25,7 @@ def test_it_works(client, question, receipt):
     answer = Client().get(f"/r/{receipt}/")
     assert answer.status_code == 200
     assert "This ballot is counted" in answer.text
-    assert "<li>Red</li>" in answer.text and "Blue" not in answer.text
+    assert "<bdi>Red</bdi>" in answer.text and "Blue" not in answer.text
 
 
 def test_it_shows_a_ranking_in_its_order(client, ask):
@@ -45,13 +45,13 @@ def test_changing_keeps_it(client, question, receipt):
     blue = question.choice_set.get(choice_text="Blue")
     client.post(f"/polls/{question.pk}/vote/", {"choice": blue.pk})
     assert Ballot.objects.get().receipt == receipt
-    assert "<li>Blue</li>" in client.get(f"/r/{receipt}/").text
+    assert "<bdi>Blue</bdi>" in client.get(f"/r/{receipt}/").text
 
 
 def gone(receipt: str) -> bool:
     answer = Client().get(f"/r/{receipt}/")
     assert answer.status_code == 404
-    assert answer.text.count("<form") == 1
+    assert answer.text.count('<form action="/r/"') == 1
     assert "Red" not in answer.text and "Which colour" not in answer.text
     return NONE in answer.text
 
@@ -83,7 +83,7 @@ def test_a_poll_that_gives_none_shows_none(client, question, receipt):
 
 def test_it_stays_after_the_close(question, receipt):
     question.close()
-    assert "which has closed" in Client().get(f"/r/{receipt}/").text
+    assert "This poll has closed." in Client().get(f"/r/{receipt}/").text
 
 
 def test_it_forgives_what_people_mistype(client, question):
@@ -160,10 +160,10 @@ def test_right_receipts_do_not_count(client, receipt):
 def test_no_cache_and_no_memory_keeps_it(question, receipt):
     """It is right again at once when the ballot changes, for a visitor without cookies too."""
     assert "private" in Client().get(f"/r/{receipt}/").headers["Cache-Control"]
-    assert "<li>Red</li>" in Client().get(f"/r/{receipt}/").text
+    assert "<bdi>Red</bdi>" in Client().get(f"/r/{receipt}/").text
     cast(
         question,
         Ballot.objects.get().voter_key,
         [question.choice_set.get(choice_text="Blue").pk],
     )
-    assert "<li>Blue</li>" in Client().get(f"/r/{receipt}/").text
+    assert "<bdi>Blue</bdi>" in Client().get(f"/r/{receipt}/").text

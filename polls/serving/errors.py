@@ -3,12 +3,14 @@
 import errno
 import logging
 import sys
+from urllib.parse import quote
 
 from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.urls import reverse
 from django.utils.cache import patch_cache_control
 
 SENTENCES = {
@@ -49,14 +51,22 @@ def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpRes
         body = {"error": sentence, "status": status}
         response: HttpResponse = JsonResponse(body, status=status)
     else:
-        response = _page(title, sentence, status)
+        response = _page(title, sentence, status, _ways_on(request, status))
     # A cache on the way would answer an organiser what it was told for a stranger.
     patch_cache_control(response, private=True, no_cache=True)
     return response
 
 
-def _page(title: str, sentence: str, status: int) -> HttpResponse:
-    context = {"title": title, "sentence": sentence}
+def _ways_on(request: HttpRequest, status: int) -> dict[str, str]:
+    """Return the addresses that may help, beside the list of polls: the same again, or the log-in."""
+    is_read = request.method in {"GET", "HEAD"}
+    again = request.get_full_path() if is_read and status in {429, 500, 503} else ""
+    back = f"?next={quote(request.path)}" if is_read else ""
+    return {"again": again, "log_in": reverse("login") + back if status == 403 else ""}
+
+
+def _page(title: str, sentence: str, status: int, ways: dict[str, str]) -> HttpResponse:
+    context = {"title": title, "sentence": sentence, **ways}
     try:
         return render(None, "polls/error.html", context, status=status)
     except (TemplateDoesNotExist, TemplateSyntaxError, ValueError, OSError) as error:

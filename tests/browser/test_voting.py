@@ -181,7 +181,7 @@ def test_a_receipt_is_found_by_typing(page, site):
     page.get_by_role("link", name="Check a receipt").click()
     page.get_by_label("Receipt").fill(receipt.lower())
     page.get_by_role("button", name="Check").click()
-    expect(page.get_by_role("heading")).to_have_text("This ballot is counted")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This ballot is counted")
     expect(page.get_by_role("listitem")).to_have_text("Blue")
 
 
