@@ -35,6 +35,12 @@ def stylesheet(accent: str) -> str:
     )
 
 
+def admin_rules(accent: str) -> str:
+    """Return the rule that changes the colour of the admin, where light and dark are Django's to say."""
+    light, dark = fills(accent)
+    return f"html[data-theme],:root{{--fill:light-dark({light},{dark})}}\n"
+
+
 def fills(accent: str) -> tuple[str, str]:
     """Return the accent for light pages and for dark ones."""
     lightness, chroma, hue = _to_oklch(accent)

@@ -6,7 +6,8 @@ from django.conf import settings
 
 from . import accent
 
-STYLE = "polls/style.css"
+# The stylesheets that have the accent.
+STYLES = {"polls/style.css": accent.stylesheet, "polls/admin.css": accent.admin_rules}
 
 
 def logo_name() -> str:
@@ -21,7 +22,7 @@ def files() -> dict[str, str]:
 
 
 def added_to(name: str) -> bytes:
-    """Return what this static file ends with: the stylesheet with the colour, so that it takes no request of its own."""
-    if name != STYLE or not settings.ACCENT_COLOUR:
+    """Return what this static file ends with: a stylesheet with the colour, so that it takes no request of its own."""
+    if name not in STYLES or not settings.ACCENT_COLOUR:
         return b""
-    return accent.stylesheet(settings.ACCENT_COLOUR).encode()
+    return STYLES[name](settings.ACCENT_COLOUR).encode()
