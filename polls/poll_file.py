@@ -14,6 +14,9 @@ import yaml
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
 from .models import Choice, Question, QuestionQuerySet, Results, Voters
@@ -36,7 +39,9 @@ class NotImported(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         shown = list(problems[:MAX_PROBLEMS])
         if len(problems) > MAX_PROBLEMS:
-            shown.append(f"and {len(problems) - MAX_PROBLEMS} more.")
+            left = len(problems) - MAX_PROBLEMS
+            more = ngettext("And %(number)s more.", "And %(number)s more.", left)
+            shown.append(more % {"number": left})
         super().__init__("\n".join(shown))
         self.problems = shown
 
@@ -69,15 +74,15 @@ class Draft:
 
     def _wrong_choices(self, least: int) -> Iterator[str]:
         if len(self.choices) < least:
-            yield f"a poll needs at least {least} choices."
+            yield _("A poll needs at least %(number)s choices.") % {"number": least}
         if len(set(self.choices)) < len(self.choices):
             twice = next(t for t in self.choices if self.choices.count(t) > 1)
-            yield f"two choices are the same: {_shown(twice)}."
+            yield _("Two choices are the same: %(text)s.") % {"text": _shown(twice)}
         for text in self.choices:
             try:
                 Choice(choice_text=text).clean_fields(exclude=["question"])
             except ValidationError as refusal:
-                yield f"the choice {_shown(text)}: {' '.join(refusal.messages)}"
+                yield f"{_shown(text)}: {' '.join(refusal.messages)}"
 
     def _wrong_limits(self) -> Iterator[tuple[str, str]]:
         rules = KINDS.get(self.question.kind)
@@ -85,11 +90,13 @@ class Draft:
         if not rules:
             return
         if least > max(len(self.choices), 1):
-            number = len(self.choices)
-            yield "at_least", f"at_least is {least}, and there are {number} choices."
+            sentence = _("at_least is %(least)s, and there are %(number)s choices.")
+            yield "at_least", sentence % {"least": least, "number": len(self.choices)}
         for key, limit in (("at_least", least), ("at_most", most)):
             if limit and rules.most_marks and limit > rules.most_marks:
-                yield key, f"{key} is {limit}: {rules.most_marks_rule}."
+                sentence = _("%(key)s is %(limit)s. Use at most %(most)s.")
+                names = {"key": key, "limit": limit, "most": rules.most_marks}
+                yield key, sentence % names
 
 
 def save(drafts: Sequence[Draft]) -> list[Question]:
@@ -109,13 +116,14 @@ def save(drafts: Sequence[Draft]) -> list[Question]:
 
 
 class _Wrong(Exception):
-    """This value cannot be; its text says what can."""
+    """This value cannot be. Its text says what can."""
 
 
 def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
-            raise _Wrong(f"use {', '.join(words[:-1])} or {words[-1]}")
+            listed = get_text_list([*words], _("or"))
+            raise _Wrong(_("Use %(words)s.") % {"words": listed})
         return text
 
     return read
@@ -123,13 +131,13 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
 
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in {"yes", "no", "true", "false"}:
-        raise _Wrong("use yes or no")
+        raise _Wrong(_("Use yes or no."))
     return text.lower() in {"yes", "true"}
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 5):
-        raise _Wrong("use a whole number")
+        raise _Wrong(_("Use a whole number."))
     return int(text)
 
 
@@ -143,7 +151,7 @@ def _moment(text: str) -> datetime.datetime:
     except (ValueError, OverflowError):
         moment = None
     if not moment or len(text) <= len("2026-12-01"):
-        raise _Wrong("use a date and a time, such as 2026-12-01 18:00")
+        raise _Wrong(_("Use a date and a time, such as 2026-12-01 18:00."))
     return aware
 
 
@@ -151,9 +159,9 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Wrong("it has half a character in it") from None
+        raise _Wrong(_("It has half a character in it.")) from None
     if "\0" in text:
-        raise _Wrong("it has a character of value 0 in it")
+        raise _Wrong(_("It has a character of value 0 in it."))
     return text
 
 
@@ -183,11 +191,12 @@ KEYS = [*FIELDS, "choices"]
 def read(data: bytes) -> list[Draft]:
     """Read and check a file. Raises NotImported."""
     if len(data) > MAX_SIZE:
-        raise NotImported([f"The file is larger than {MAX_SIZE // 1024**2} MB."])
+        sentence = _("The file is larger than %(number)s MB.")
+        raise NotImported([sentence % {"number": MAX_SIZE // 1024**2}])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise NotImported(["The file is not text in UTF-8."]) from None
+        raise NotImported([_("The file is not text in UTF-8.")]) from None
     return _Reader().read(_compose(text))
 
 
@@ -200,12 +209,11 @@ def _compose(text: str) -> yaml.Node | None:
         line, why = mark.line + 1 if mark else 1, error.problem
     except yaml.reader.ReaderError as error:
         line, why = text.count("\n", 0, error.position) + 1, error.reason
-    raise NotImported(
-        [
-            f"line {line}: this is no YAML ({why}). Look at this line and the one before: "
-            "a text with a colon, or one that begins with a sign, stands in quotes."
-        ]
+    sentence = _(
+        "This is no YAML (%(why)s). Look at this line and the one before: a text with a colon, or one that begins with "
+        "a sign, stands in quotes."
     )
+    _refuse(line, sentence % {"why": why})
 
 
 def _refuse_tricks(text: str) -> None:
@@ -214,23 +222,27 @@ def _refuse_tricks(text: str) -> None:
     for event in yaml.parse(text, LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            _refuse(line, "a text that begins with & or * stands in quotes")
+            _refuse(line, _("A text that begins with & or * stands in quotes."))
         if getattr(event, "tag", None):
-            _refuse(line, "a text that begins with ! stands in quotes")
+            _refuse(line, _("A text that begins with ! stands in quotes."))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            _refuse(line, "there are too many lists in one another here")
+            _refuse(line, _("There are too many lists in one another here."))
 
 
 def _refuse(line: int, sentence: str) -> NoReturn:
-    raise NotImported([f"line {line}: {sentence}."])
+    raise NotImported([f"{_place(line)}: {sentence}"])
 
 
-def _line(node: yaml.Node) -> str:
-    return f"line {node.start_mark.line + 1}"
+def _place(line: int) -> str:
+    return _("line %(number)s") % {"number": line}
+
+
+def _place_of(node: yaml.Node) -> str:
+    return _place(node.start_mark.line + 1)
 
 
 def _shown(text: str) -> str:
@@ -243,18 +255,14 @@ class _Reader:
 
     def read(self, root: yaml.Node | None) -> list[Draft]:
         if not isinstance(root, yaml.SequenceNode) or not root.value:
-            raise NotImported(
-                [
-                    "line 1: the file is no list of polls. Each begins with “- question:”."
-                ]
-            )
+            _refuse(1, _("This is no list of polls. A poll begins with “- question:”."))
         drafts = [draft for node in root.value if (draft := self._draft(node))]
         if self._problems:
             raise NotImported(self._problems)
         return drafts
 
-    def _say(self, node: yaml.Node, sentence: str) -> None:
-        self._problems.append(f"{_line(node)}: {sentence}.")
+    def _say(self, node: yaml.Node, sentence: str, **names: object) -> None:
+        self._problems.append(f"{_place_of(node)}: {sentence % names}")
 
     def _draft(self, node: yaml.Node) -> Draft | None:
         """Return the poll, or None if something is wrong with it, which is said."""
@@ -263,71 +271,85 @@ class _Reader:
         values = self._values(nodes)
         choices = self._choices(nodes.get("choices"))
         if len(self._problems) == before and "question" not in values:
-            self._say(node, "this poll has no question")
+            self._say(node, _("This poll has no question."))
         if len(self._problems) > before:
             return None
-        for key in LIMITS:
-            kind = str(values.get("kind", Kind.ONE))
-            if key in values and not KINDS[kind].has_limits:
-                self._say(nodes[key], f"a poll of kind {kind!r} has no {key}")
+        self._refuse_limits(nodes, values)
         names = {FIELDS[key].name: value for key, value in values.items()}
-        places = {key: _line(value) for key, value in nodes.items()}
-        draft = Draft(Question(**names), choices, _line(node), places)
+        places = {key: _place_of(value) for key, value in nodes.items()}
+        draft = Draft(Question(**names), choices, _place_of(node), places)
         self._problems += draft.problems()
         return draft
+
+    def _refuse_limits(
+        self, nodes: Mapping[str, yaml.Node], values: Mapping[str, object]
+    ) -> None:
+        kind = str(values.get("kind", Kind.ONE.value))
+        for key in LIMITS:
+            if key in values and not KINDS[kind].has_limits:
+                sentence = _("A poll of the kind %(kind)s has no %(key)s.")
+                self._say(nodes[key], sentence, kind=kind, key=key)
 
     def _nodes(self, node: yaml.Node) -> dict[str, yaml.Node]:
         """Return what a poll says, by key."""
         nodes: dict[str, yaml.Node] = {}
         if not isinstance(node, yaml.MappingNode):
-            self._say(node, "a poll begins with “- question:”")
+            self._say(node, _("A poll begins with “- question:”."))
             return nodes
         for key_node, value in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             if key not in KEYS:
-                self._say(key_node, f"{_shown(key)} is unknown; use {', '.join(KEYS)}")
+                sentence = _("%(key)s is unknown. Use %(keys)s.")
+                keys = get_text_list(KEYS, _("or"))
+                self._say(key_node, sentence, key=_shown(key), keys=keys)
             elif key in nodes:
-                self._say(key_node, f"{key} is there twice in this poll")
+                sentence = _("%(key)s is there twice in this poll.")
+                self._say(key_node, sentence, key=key)
             else:
                 nodes[key] = value
         return nodes
 
     def _values(self, nodes: Mapping[str, yaml.Node]) -> dict[str, object]:
+        texts = {
+            key: self._scalar(node, key) for key, node in nodes.items() if key in FIELDS
+        }
         values: dict[str, object] = {}
-        for key, node in nodes.items():
-            if key == "choices":
-                continue
-            text = self._scalar(node, key)
-            # A key without a value is as good as none.
-            if not text:
-                continue
+        for key, text in texts.items():
             try:
-                values[key] = FIELDS[key].read(text)
+                # A key without a value is as good as none.
+                values |= {key: FIELDS[key].read(text)} if text else {}
             except _Wrong as wrong:
-                self._say(node, f"{key} is {_shown(text)}; {wrong}")
+                sentence = _("%(key)s is %(text)s.")
+                self._say(nodes[key], f"{sentence} {wrong}", key=key, text=_shown(text))
         return values
 
     def _choices(self, node: yaml.Node | None) -> list[str]:
         if node is None:
             return []
         if not isinstance(node, yaml.SequenceNode):
-            self._say(node, "choices are a list: a line each, which begins with “-”")
+            sentence = _("Choices are a list: a line each, which begins with “-”.")
+            self._say(node, sentence)
             return []
-        texts = [self._scalar(item, "a choice") for item in node.value]
-        for item, text in zip(node.value, texts):
-            try:
-                _text(text)
-            except _Wrong as wrong:
-                self._say(item, f"a choice is {_shown(text)}; {wrong}")
-        return texts
+        return [self._choice(item) for item in node.value]
 
-    def _scalar(self, node: yaml.Node, name: str) -> str:
+    def _choice(self, node: yaml.Node) -> str:
+        text = self._scalar(node, "choices")
+        try:
+            return _text(text)
+        except _Wrong as wrong:
+            self._say(node, f"%(text)s: {wrong}", text=_shown(text))
+            return ""
+
+    def _scalar(self, node: yaml.Node, key: str) -> str:
         """Return the text as it stands there."""
         if not isinstance(node, yaml.ScalarNode):
-            self._say(node, f"{name} is one text; one with a colon stands in quotes")
+            sentence = _(
+                "Here stands one text of %(key)s. One with a colon stands in quotes."
+            )
+            self._say(node, sentence, key=key)
             return ""
-        # The end of a text of several lines is the end of a line.
         text = str(node.value)
+        # The end of a text of several lines is the end of a line.
         return text.strip() if node.style in {"|", ">"} else text
 
 

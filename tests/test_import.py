@@ -119,77 +119,83 @@ POLL = "- question: Which?\n  choices: [Red, Blue]\n"
 WRONG = [
     (
         POLL + "  kind: ranekd\n",
-        "line 3: kind is 'ranekd'; use one, several or ranked.",
+        "line 3: kind is 'ranekd'. Use one, several or ranked.",
     ),
-    (POLL + "  kinds: one\n", "line 3: 'kinds' is unknown; use question, opens"),
+    (POLL + "  kinds: one\n", "line 3: 'kinds' is unknown. Use question, opens"),
     (POLL + "  kind: one\n  kind: one\n", "line 4: kind is there twice in this poll."),
     (
         POLL + "  closes: tomorrow\n",
-        "line 3: closes is 'tomorrow'; use a date and a time",
+        "line 3: closes is 'tomorrow'. Use a date and a time",
     ),
     (
         POLL + "  closes: 2026-12-01\n",
-        "line 3: closes is '2026-12-01'; use a date and a",
+        "line 3: closes is '2026-12-01'. Use a date and a",
     ),
     (POLL + "  closes: 0001-01-01 00:00+14:00\n", "line 3: closes is"),
     (POLL + "  closes: 2001-01-01 00:00\n", "line 1: A question cannot close before"),
     (
         POLL + "  may_change: perhaps\n",
-        "line 3: may_change is 'perhaps'; use yes or no.",
+        "line 3: may_change is 'perhaps'. Use yes or no.",
     ),
-    (POLL + "  at_most: 1\n", "line 3: a poll of kind 'one' has no at_most."),
+    (POLL + "  at_most: 1\n", "line 3: A poll of the kind one has no at_most."),
     (
         POLL + "  kind: several\n  at_most: two\n",
-        "line 4: at_most is 'two'; use a whole",
+        "line 4: at_most is 'two'. Use a whole",
     ),
     (POLL + "  kind: several\n  at_most: 0\n", "line 4: at_most: Ensure this value is"),
     (
         POLL + "  kind: several\n  at_least: 3\n",
         "line 4: at_least is 3, and there are 2",
     ),
-    (POLL + "  kind: ranked\n  at_most: 51\n", "line 4: at_most is 51: a ranking has"),
+    (POLL + "  kind: ranked\n  at_most: 51\n", "line 4: at_most is 51. Use at most 50"),
     (
         POLL + "  kind: several\n  at_least: 2\n  at_most: 1\n",
         "line 1: “At most” cannot be less than “at least”.",
     ),
     (POLL + "  question: [a, b]\n", "line 3: question is there twice"),
-    ("- question: {a: b}\n  choices: [a, b]\n", "line 1: question is one text"),
-    ("- choices: [Red, Blue]\n", "line 1: this poll has no question."),
-    ("- question:\n  choices: [a, b]\n", "line 1: this poll has no question."),
+    (
+        "- question: {a: b}\n  choices: [a, b]\n",
+        "line 1: Here stands one text of question",
+    ),
+    ("- choices: [Red, Blue]\n", "line 1: This poll has no question."),
+    ("- question:\n  choices: [a, b]\n", "line 1: This poll has no question."),
     (f"- question: {'x' * 201}\n  choices: [a, b]\n", "line 1: question: Ensure this"),
-    ("- question: Which?\n", "line 1: a poll needs at least 2 choices."),
+    ("- question: Which?\n", "line 1: A poll needs at least 2 choices."),
     (
         "- question: Which?\n  choices: [a]\n",
-        "line 2: a poll needs at least 2 choices.",
+        "line 2: A poll needs at least 2 choices.",
     ),
-    ("- question: Which?\n  choices: a, b\n", "line 2: choices are a list"),
-    ("- question: Which?\n  choices: [a, b, a]\n", "line 2: two choices are the same"),
-    ("- question: Which?\n  choices: [a, '']\n", "line 2: the choice '': This field"),
-    ("- question: Which?\n  choices:\n    - a\n    - [b]\n", "line 4: a choice is one"),
-    (f"- question: Which?\n  choices: [a, {'b' * 201}]\n", "line 2: the choice 'bbb"),
+    ("- question: Which?\n  choices: a, b\n", "line 2: Choices are a list"),
+    ("- question: Which?\n  choices: [a, b, a]\n", "line 2: Two choices are the same"),
+    ("- question: Which?\n  choices: [a, '']\n", "line 2: '': This field"),
+    (
+        "- question: Which?\n  choices:\n    - a\n    - [b]\n",
+        "line 4: Here stands one text of choices",
+    ),
+    (f"- question: Which?\n  choices: [a, {'b' * 201}]\n", "line 2: 'bbb"),
     (
         '- question: "a\\0b"\n  choices: [a, b]\n',
-        "line 1: question is 'a\\x00b'; it has",
+        "line 1: question is 'a\\x00b'. It has",
     ),
     (
         '- question: Which?\n  choices: [a, "\\ud800"]\n',
         "line 2: ",
     ),
-    ("question: Which?\n", "line 1: the file is no list of polls."),
-    ("", "line 1: the file is no list of polls."),
-    ("just words", "line 1: the file is no list of polls."),
-    ("[]", "line 1: the file is no list of polls."),
-    ("- Which?\n", "line 1: a poll begins with “- question:”."),
-    ("- question: Which: a or b?\n", "line 1: this is no YAML"),
-    ("- question: Which?\n  choices:\n  - a\n - b\n", "line 4: this is no YAML"),
-    ("- question: Which?\n  choices: [a, b\n", "this is no YAML"),
-    (POLL + "--- \n" + POLL, "line 3: this is no YAML"),
-    (POLL + "\x07", "line 3: this is no YAML"),
-    ("- question: *a\n  choices: [a, b]\n", "line 1: a text that begins with & or *"),
-    ("- question: &a b\n  choices: [a, b]\n", "line 1: a text that begins with & or *"),
-    ("- question: !!python/name:os.system\n", "line 1: a text that begins with !"),
+    ("question: Which?\n", "line 1: This is no list of polls."),
+    ("", "line 1: This is no list of polls."),
+    ("just words", "line 1: This is no list of polls."),
+    ("[]", "line 1: This is no list of polls."),
+    ("- Which?\n", "line 1: A poll begins with “- question:”."),
+    ("- question: Which: a or b?\n", "line 1: This is no YAML"),
+    ("- question: Which?\n  choices:\n  - a\n - b\n", "line 4: This is no YAML"),
+    ("- question: Which?\n  choices: [a, b\n", "This is no YAML"),
+    (POLL + "--- \n" + POLL, "line 3: This is no YAML"),
+    (POLL + "\x07", "line 3: This is no YAML"),
+    ("- question: *a\n  choices: [a, b]\n", "line 1: A text that begins with & or *"),
+    ("- question: &a b\n  choices: [a, b]\n", "line 1: A text that begins with & or *"),
+    ("- question: !!python/name:os.system\n", "line 1: A text that begins with !"),
     ("- question: Which?\n  choices: [a, !b]\n", "line 2: "),
-    ("- " * 10 + "a", "line 1: there are too many lists in one another here."),
+    ("- " * 10 + "a", "line 1: There are too many lists in one another here."),
     ("[" * 100_000, "line 1: "),
     (POLL.encode("utf-16"), "The file is not text in UTF-8."),
     (b"# x\n" * 1_100_000, "The file is larger than 4 MB."),
@@ -209,7 +215,7 @@ def test_one_wrong_line_of_many_imports_nothing(load):
     ]
     polls[233] = polls[233].replace("ranked", "ranekd")
     problems = refused(load, "".join(polls))
-    assert problems == ["line 702: kind is 'ranekd'; use one, several or ranked."]
+    assert problems == ["line 702: kind is 'ranekd'. Use one, several or ranked."]
 
 
 def test_all_that_is_wrong_is_said_at_once_and_not_without_end(load):
@@ -221,7 +227,7 @@ def test_all_that_is_wrong_is_said_at_once_and_not_without_end(load):
         "line 8",
     ]
     problems = refused(load, (POLL + "  kind: x\n") * 100)
-    assert len(problems) == 21 and problems[-1] == "and 80 more."
+    assert len(problems) == 21 and problems[-1] == "And 80 more."
 
 
 def test_a_file_of_another_system_is_read_too(load):
@@ -296,7 +302,7 @@ def test_a_database_of_the_tutorial_gives_its_questions_without_their_votes(tuto
         (TUTORIAL + "UPDATE polls_question SET pub_date = 'x'", "its date is 'x'"),
         (
             TUTORIAL + "UPDATE polls_choice SET choice_text = ''",
-            "question 1: the choice '': This field cannot be blank",
+            "question 1: '': This field cannot be blank",
         ),
         (TUTORIAL + "ALTER TABLE polls_choice RENAME votes TO x", "cannot be read"),
     ],
