@@ -13,13 +13,14 @@ from typing import NamedTuple, NoReturn
 import yaml
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
-from .models import Choice, Question, QuestionQuerySet, Results, Voters
+from .models import Choice, Question, Results, Voters
 
 # Bytes: some ten thousand polls.
 MAX_SIZE = 4 * 1024 * 1024
@@ -363,7 +364,7 @@ class _Writer(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-def write(questions: QuestionQuerySet) -> Iterator[str]:
+def write(questions: QuerySet[Question]) -> Iterator[str]:
     """Write these questions, each as a part of the file."""
     yield "# Polls, as manage.py importpolls reads them. Times are in the zone of the site.\n"
     ordered = questions.order_by("pk").prefetch_related("choice_set")

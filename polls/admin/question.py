@@ -26,6 +26,7 @@ from ..serving.decorators import allow
 from .choices import ChoiceInline, FrozenChoiceInline
 from .invitations import codes
 from .live import live, numbers
+from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class QuestionAdmin(admin.ModelAdmin):
     # A search need not count all other questions too.
     show_full_result_count = False
     ordering = ["-pub_date", "-id"]
-    actions = ["close_now", "duplicate"]
+    actions = ["close_now", "duplicate", export_polls]
 
     class Media:
         css = {"all": ["polls/admin.css"]}
@@ -212,7 +213,11 @@ class QuestionAdmin(admin.ModelAdmin):
         invite = allow("GET", "HEAD", "POST")(view(partial(codes, self)))
         watch = allow("GET", "HEAD")(view(partial(live, self)))
         count = allow("GET", "HEAD")(view(partial(numbers, self)))
+        take = allow("GET", "HEAD", "POST")(
+            takes_a_file(view(partial(import_polls, self)))
+        )
         own = [
+            path("import/", take, name="polls_question_import"),
             path("<int:question_id>/live/", watch, name="polls_question_live"),
             path(
                 "<int:question_id>/live/numbers.json",
