@@ -5,9 +5,15 @@ the template of its ballot, a migration of the field's choices, and a test.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
 from django.http import QueryDict
+from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 
 class InvalidBallot(Exception):
@@ -15,13 +21,47 @@ class InvalidBallot(Exception):
 
 
 class Kind(models.TextChoices):
-    ONE = "one", "One choice"
-    SEVERAL = "several", "Several choices"
-    RANKED = "ranked", "Ranked choice (instant run-off)"
+    ONE = "one", _("One choice")
+    SEVERAL = "several", _("Several choices")
+    RANKED = "ranked", _("Ranked choice (instant run-off)")
 
 
 # As many as a ranking has room for.
 MOST_RANKS = 50
+
+
+class Sentences(NamedTuple):
+    """What a voter is told to do."""
+
+    at_least: "_StrPromise"
+    only_one: "_StrPromise"
+    at_most: "_StrPromise"
+    exactly: "_StrPromise"
+    any_number: "_StrPromise"
+    up_to: "_StrPromise"
+    from_to: "_StrPromise"
+
+
+# fmt: off
+SELECT = Sentences(
+    at_least=ngettext_lazy("Select at least %(number)s choice.", "Select at least %(number)s choices.", "number"),
+    only_one=_("Select only one choice."),
+    at_most=ngettext_lazy("Select at most %(number)s choice.", "Select at most %(number)s choices.", "number"),
+    exactly=ngettext_lazy("Select %(number)s choice.", "Select %(number)s choices.", "number"),
+    any_number=_("Select as many as you like, but at least one."),
+    up_to=ngettext_lazy("Select up to %(number)s, but at least one.", "Select up to %(number)s, but at least one.", "number"),
+    from_to=ngettext_lazy("Select %(least)s to %(most)s choice.", "Select %(least)s to %(most)s choices.", "most"),
+)
+RANK = Sentences(
+    at_least=ngettext_lazy("Rank at least %(number)s choice.", "Rank at least %(number)s choices.", "number"),
+    only_one=_("Rank only one choice."),
+    at_most=ngettext_lazy("Rank at most %(number)s choice.", "Rank at most %(number)s choices.", "number"),
+    exactly=ngettext_lazy("Rank %(number)s choice.", "Rank %(number)s choices.", "number"),
+    any_number=_("Rank as many as you like, but at least one."),
+    up_to=ngettext_lazy("Rank up to %(number)s, but at least one.", "Rank up to %(number)s, but at least one.", "number"),
+    from_to=ngettext_lazy("Rank %(least)s to %(most)s choice.", "Rank %(least)s to %(most)s choices.", "most"),
+)
+# fmt: on
 
 
 class Rules:
@@ -33,22 +73,21 @@ class Rules:
     # Whether the organiser sets limits; the highest there can be, and why.
     has_limits = True
     most_marks: int | None = None
-    most_marks_rule = ""
+    most_marks_rule: "str | _StrPromise" = ""
     # Whether the voter's order is that of the marks, or else that of the ballot page.
     is_ordered = False
     # Whether each mark is a vote, or the first one alone.
     every_mark_counts = True
     # Whether rankings are kept, counted in rounds, and shown so.
     has_rounds = False
-    # What a voter is told to do.
-    verb = "Select"
+    sentences = SELECT
     # In the head line of ballots.csv, with a number.
     column = "choice"
     # Over the results, and there beside a voter's own choice.
-    caption = "Votes for each choice, in percent of voters"
-    own_mark = "Your vote"
+    caption = _("Votes for each choice, in percent of voters")
+    own_mark = _("Your vote")
     # What organisers read of it.
-    help = ""
+    help: "str | _StrPromise" = ""
     ballot_template = "polls/_ballot_select.html"
 
     def max_marks(self, most: int | None, offered: int) -> int:
@@ -61,14 +100,16 @@ class Rules:
         """Return the choices in the order of their marks. Raises InvalidBallot for too few, too many, or one twice."""
         limit = self.max_marks(most, len(choices))
         if len(set(choices)) < len(choices):
-            raise InvalidBallot("You selected a choice twice. Select each one once.")
+            raise InvalidBallot(
+                gettext("You selected a choice twice. Select each one once.")
+            )
         if not choices:
-            raise InvalidBallot("You didn't select a choice.")
+            raise InvalidBallot(gettext("You didn't select a choice."))
         if len(choices) < least:
-            raise InvalidBallot(f"{self.verb} at least {least} choices.")
+            raise InvalidBallot(self.sentences.at_least % {"number": least})
         if len(choices) > limit:
-            several = f"at most {limit} choices" if limit > 1 else "only one choice"
-            raise InvalidBallot(f"{self.verb} {several}.")
+            at_most = self.sentences.at_most % {"number": limit}
+            raise InvalidBallot(at_most if limit > 1 else self.sentences.only_one)
         return list(choices) if self.is_ordered else sorted(choices)
 
     def increments(self, choices: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -91,8 +132,10 @@ class Rules:
         sent = self._filled(sent)
         if not ids.keys() >= set(sent):
             raise InvalidBallot(
-                "You didn't select a choice. "
-                "What was sent is not a choice of this poll: select one of the choices below."
+                gettext(
+                    "You didn't select a choice. "
+                    "What was sent is not a choice of this poll: select one of the choices below."
+                )
             )
         return [ids[text] for text in sent]
 
@@ -106,11 +149,12 @@ class Rules:
         if most <= 1:
             return ""
         if least == most:
-            return f"{self.verb} {least} choices."
-        if least == 1:
-            many = "as many as you like" if most == offered else f"up to {most}"
-            return f"{self.verb} {many}, but at least one."
-        return f"{self.verb} {least} to {most} choices."
+            return self.sentences.exactly % {"number": least}
+        if least > 1:
+            return self.sentences.from_to % {"least": least, "most": most}
+        if most == offered:
+            return str(self.sentences.any_number)
+        return self.sentences.up_to % {"number": most}
 
 
 class OneChoice(Rules):
@@ -121,20 +165,22 @@ class OneChoice(Rules):
 
 
 class SeveralChoices(Rules):
-    caption = f"{Rules.caption}: each could select several"
+    caption = _(
+        "Votes for each choice, in percent of voters: each could select several"
+    )
 
 
 class RankedChoice(Rules):
     most_marks = MOST_RANKS
-    most_marks_rule = f"a ranking has room for {MOST_RANKS}"
+    most_marks_rule = _("a ranking has room for %(number)s") % {"number": MOST_RANKS}
     is_ordered = True
     every_mark_counts = False
     has_rounds = True
-    verb = "Rank"
+    sentences = RANK
     column = "rank"
-    caption = "First preferences, in percent of voters"
-    own_mark = "Your choice"
-    help = (
+    caption = _("First preferences, in percent of voters")
+    own_mark = _("Your choice")
+    help = _(
         "A ranked poll is decided by instant run-off: the choice with the fewest votes goes out and its "
         "ballots move on to their next choice, until one has more than half."
     )
@@ -148,9 +194,10 @@ class RankedChoice(Rules):
         filled = [rank for rank, text in enumerate(sent, 1) if text]
         for n, rank in enumerate(filled, 1):
             if n < rank:
-                raise InvalidBallot(
-                    f"Rank {n} is empty. Fill the ranks from the first one on, without gaps."
+                sentence = gettext(
+                    "Rank %(number)s is empty. Fill the ranks from the first one on, without gaps."
                 )
+                raise InvalidBallot(sentence % {"number": n})
         return sent[: len(filled)]
 
 

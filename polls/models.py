@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
+from django.utils.text import format_lazy
 
 from .background import after_close
 from .codes import new_code
@@ -170,7 +171,10 @@ class Question(models.Model):
         choices=Kind.choices,
         default=Kind.ONE,
         db_default=Kind.ONE,
-        help_text=" ".join(rules.help for rules in KINDS.values() if rules.help),
+        help_text=format_lazy(
+            " ".join("{}" for rules in KINDS.values() if rules.help),
+            *(rules.help for rules in KINDS.values() if rules.help),
+        ),
     )
     min_choices = models.PositiveSmallIntegerField(
         "at least",

@@ -17,6 +17,8 @@ from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from .counting.ballots_csv import fix_fingerprint
 from .counting.recount import wrong_ballots, wrong_totals
@@ -36,34 +38,44 @@ from .models import (
 DELETED_AT_ONCE = 2000
 REWRITTEN_AT_ONCE = 1000
 
-# By who votes.
+# By who votes, and by whether they get receipts.
 KEPT = {
-    Voters.ANYONE: "a key made of a random cookie in your browser",
-    Voters.ACCOUNTS: "a key made of your account",
-    Voters.CODES: "a key made of your invitation code",
-}
+    (Voters.ANYONE, True): _("This poll keeps your choice, the time, a receipt code and a key made of a random cookie in your browser: no name, no address."),
+    (Voters.ANYONE, False): _("This poll keeps your choice, the time, a random code that nobody is given and a key made of a random cookie in your browser: no name, no address."),
+    (Voters.ACCOUNTS, True): _("This poll keeps your choice, the time, a receipt code and a key made of your account: no name, no address."),
+    (Voters.ACCOUNTS, False): _("This poll keeps your choice, the time, a random code that nobody is given and a key made of your account: no name, no address."),
+    (Voters.CODES, True): _("This poll keeps your choice, the time, a receipt code and a key made of your invitation code: no name, no address."),
+    (Voters.CODES, False): _("This poll keeps your choice, the time, a random code that nobody is given and a key made of your invitation code: no name, no address."),
+}  # fmt: skip
 
 
 def what_is_kept(question: Question) -> str:
     """Say in one line what this poll keeps about a voter, and until when."""
     if not question.voter_salt:
-        return "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
+        return gettext(
+            "What tied voters to their ballots has been erased: nobody can tell any more who cast which."
+        )
+    kept = KEPT[Voters(question.voters), question.receipts]
+    return f"{kept} {_until_when()}"
+
+
+def _until_when() -> str:
     days = (
         settings.FORGET_VOTERS_DAYS,
         settings.DELETE_BALLOTS_DAYS,
         settings.DELETE_POLLS_DAYS,
     )
     first = min(filter(None, days), default=None)
-    until = "the operator erases it"
-    if first:
-        until = f"{first} days after the poll has closed"
-    receipt = (
-        "a receipt code" if question.receipts else "a random code that nobody is given"
+    if not first:
+        return gettext(
+            "Until the operator erases it, whoever runs this site could tie a ballot to its voter."
+        )
+    sentence = ngettext(
+        "Until %(number)s day after the poll has closed, whoever runs this site could tie a ballot to its voter.",
+        "Until %(number)s days after the poll has closed, whoever runs this site could tie a ballot to its voter.",
+        first,
     )
-    return (
-        f"This poll keeps your choice, the time, {receipt} and {KEPT[Voters(question.voters)]}: no name, no address. "
-        f"Until {until}, whoever runs this site could tie a ballot to its voter."
-    )
+    return sentence % {"number": first}
 
 
 class Due(NamedTuple):

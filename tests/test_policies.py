@@ -87,7 +87,8 @@ for ballot in Ballot.objects.all():
 
 
 def occurs(text: str, words: list[str]) -> list[str]:
-    """Return those that stand there by themselves: a port or a time may hold the same digits."""
+    """Return those that stand there by themselves, with thousands apart or not: a port or a time may hold the same digits."""
+    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     alone = r"(?<![\d.]){}(?!\d)"
     return [word for word in words if re.search(alone.format(re.escape(word)), text)]
 
@@ -354,7 +355,7 @@ def test_a_refusal_says_who_sees_them_on_the_page_and_as_json(client, hidden):
 def test_the_description_for_link_previews_has_no_numbers(client, hidden):
     page = client.get(f"/polls/{hidden.pk}/results/").text
     head = page.partition("</head>")[0]
-    assert f"{RED + BLUE} ballots" in head
+    assert f"{RED + BLUE:,} ballots" in head
     assert not occurs(head, NUMBERS)
 
 

@@ -11,13 +11,14 @@ from django.contrib.admin.utils import display_for_field
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 
 from ..kinds import KINDS
 from ..models import Question, Results
 
 LIMITS = ("min_choices", "max_choices")
-ROOM = "; ".join(r.most_marks_rule for r in KINDS.values() if r.most_marks_rule)
+_RULES = [r.most_marks_rule for r in KINDS.values() if r.most_marks_rule]
+ROOM = format_lazy("; ".join(["{}"] * len(_RULES)), *_RULES)
 
 
 class KindSelect(forms.Select):
@@ -35,8 +36,10 @@ class QuestionForm(forms.ModelForm):
         # They begin with what the model says, and add what this form does.
         help_texts = {
             "min_choices": "A ballot with fewer choices is refused. Empty is 1.",
-            "max_choices": "A ballot with more choices is refused. Leave it empty for as many as there are; "
-            f"{ROOM}.",
+            "max_choices": format_lazy(
+                "A ballot with more choices is refused. Leave it empty for as many as there are; {}.",
+                ROOM,
+            ),
         }
         widgets = {"kind": KindSelect}
 

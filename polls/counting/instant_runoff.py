@@ -9,8 +9,10 @@ are all out is exhausted.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypedDict
 
+from django.utils.translation import gettext_lazy as _
+
 # What organisers, voters and recounts read; _eliminated() is what it says.
-TIE_RULE = (
+TIE_RULE = _(
     "Of choices tied for last, the one that had fewer votes in the round before goes out, and so on back to the "
     "first round; if they were equal in every round, the one that stands lowest on the ballot page."
 )

@@ -3,6 +3,7 @@
 import errno
 import logging
 import sys
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from django.core.exceptions import DisallowedHost
@@ -12,46 +13,57 @@ from django.shortcuts import render
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 SENTENCES = {
-    400: ("Bad request", "The server could not read this request. Go back and try again."),
-    403: ("Not allowed", "You may not see or do this. Go back to the polls."),
-    404: ("Page not found", "There is no poll or page at this address. Check it, or go to the list of polls."),
-    405: ("Method not allowed", "This address does not take that kind of request. Go back to the polls."),
-    411: ("Length required", "This server takes no form without its length, which the program that sent it left out (Content-Length)."),
-    413: ("Too large", "That is more than this site takes at once. Go back and send less."),
-    429: ("Wait a moment", "Too many wrong codes came from your network. Wait a minute, then try again."),
-    500: ("Server error", "Something broke on our side, and the operator can read what. Try again in a while."),
-    503: ("Busy", "The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once."),
+    400: (_("Bad request"), _("The server could not read this request. Go back and try again.")),
+    403: (_("Not allowed"), _("You may not see or do this. Go back to the polls.")),
+    404: (_("Page not found"), _("There is no poll or page at this address. Check it, or go to the list of polls.")),
+    405: (_("Method not allowed"), _("This address does not take that kind of request. Go back to the polls.")),
+    411: (_("Length required"), _("This server takes no form without its length, which the program that sent it left out (Content-Length).")),
+    413: (_("Too large"), _("That is more than this site takes at once. Go back and send less.")),
+    429: (_("Wait a moment"), _("Too many wrong codes came from your network. Wait a minute, then try again.")),
+    500: (_("Server error"), _("Something broke on our side, and the operator can read what. Try again in a while.")),
+    503: (_("Busy"), _("The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once.")),
 }  # fmt: skip
 
 # Too many open files, in this process or in all; no room on the disk.
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 
-NOT_OUR_NAME = (
+NOT_OUR_NAME = _(
     "This site does not answer to the name in the address bar. Use the address that you were given; "
     "the operator sets it in SITE_URL."
 )
-CUT_OFF = (
+CUT_OFF = _(
     "The request was cut off on its way. Nothing of it was counted or saved: "
     "go back and send it again."
 )
-NO_TOKEN = (
+NO_TOKEN = _(
     "The form came without its security token. "
+    "Allow cookies for this site, load the form again and send it once more."
+)
+
+NO_TOKEN_FOR_VOTE = _(
+    "Your vote was not counted. The form came without its security token. "
     "Allow cookies for this site, load the form again and send it once more."
 )
 
 logger = logging.getLogger("polls.errors")
 
 
-def error_page(request: HttpRequest, status: int, sentence: str = "") -> HttpResponse:
+def error_page(
+    request: HttpRequest, status: int, sentence: "str | _StrPromise" = ""
+) -> HttpResponse:
     title, usual = SENTENCES[status]
-    sentence = sentence or usual
+    sentence = str(sentence or usual)
     if request.path.endswith(".json"):
         body = {"error": sentence, "status": status}
         response: HttpResponse = JsonResponse(body, status=status)
     else:
-        response = _page(title, sentence, status, _ways_on(request, status))
+        response = _page(str(title), sentence, status, _ways_on(request, status))
     # A cache on the way would answer an organiser what it was told for a stranger.
     patch_cache_control(response, private=True, no_cache=True)
     return response
@@ -92,10 +104,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    sentence = NO_TOKEN
-    if request.path.endswith("/vote/"):
-        sentence = f"Your vote was not counted. {NO_TOKEN}"
-    return error_page(request, 403, sentence)
+    is_vote = request.path.endswith("/vote/")
+    return error_page(request, 403, NO_TOKEN_FOR_VOTE if is_vote else NO_TOKEN)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

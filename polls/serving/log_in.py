@@ -10,11 +10,13 @@ import functools
 import math
 import secrets
 import unicodedata
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.translation import ngettext_lazy
 
 from . import throttle
 from .decorators import View
@@ -22,6 +24,9 @@ from .errors import error_page
 from .hash_slots import hash_slot
 from .networks import networks
 from .throttle import Limit
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 NAME_HERE = Limit("name here", free=5, first=2, longest=60, forgotten=900)
 NAME_ANYWHERE = Limit("name anywhere", free=50, first=60, longest=60, forgotten=900)
@@ -36,12 +41,25 @@ BROWSER = Limit("browser", free=10, first=2, longest=60, forgotten=900)
 RETRY = 2
 
 COOKIE = "browser"
-WRONG = (
+# fmt: off
+WRONG = ngettext_lazy(
     "Too many wrong passwords came for this user name or from your network, perhaps from somebody else. "
-    "Wait {}, then go back and try again. A browser that has logged in to this name before need not wait for others."
+    "Wait %(number)s second, then go back and try again. A browser that has logged in to this name before need not wait for others.",
+    "Too many wrong passwords came for this user name or from your network, perhaps from somebody else. "
+    "Wait %(number)s seconds, then go back and try again. A browser that has logged in to this name before need not wait for others.",
+    "number",
 )
-WRONG_HERE = "Too many wrong passwords came from this browser. Wait {}, then try again."
-BUSY = "Many people are logging in at this moment. Wait {}, then go back and try again."
+WRONG_HERE = ngettext_lazy(
+    "Too many wrong passwords came from this browser. Wait %(number)s second, then try again.",
+    "Too many wrong passwords came from this browser. Wait %(number)s seconds, then try again.",
+    "number",
+)
+BUSY = ngettext_lazy(
+    "Many people are logging in at this moment. Wait %(number)s second, then go back and try again.",
+    "Many people are logging in at this moment. Wait %(number)s seconds, then go back and try again.",
+    "number",
+)
+# fmt: on
 
 
 def throttled(view: View) -> View:
@@ -119,10 +137,11 @@ def _note(
             throttle.wrong_tries.count(*limit)
 
 
-def _wait(request: HttpRequest, sentence: str, seconds: float) -> HttpResponse:
+def _wait(
+    request: HttpRequest, sentence: "_StrPromise", seconds: float
+) -> HttpResponse:
     number = math.ceil(seconds)
-    time = f"{number} second{'' if number == 1 else 's'}"
-    response = error_page(request, 429, sentence.format(time))
+    response = error_page(request, 429, sentence % {"number": number})
     response["Retry-After"] = str(number)
     return response
 

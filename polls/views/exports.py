@@ -7,6 +7,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import Busy, ballots_file, fingerprint
@@ -48,7 +49,7 @@ def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
 def results_csv(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
     if lacks_votes(tally) and not tally["rounds"]:
-        sentence = "The rounds are being counted. Try again in a few seconds."
+        sentence = gettext("The rounds are being counted. Try again in a few seconds.")
         return unavailable(request, sentence)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"poll-{question_id}-results.csv"
@@ -90,9 +91,13 @@ def _harmless(text: str) -> str:
 def ballots_csv(request: HttpRequest, question_id: int) -> HttpResponseBase:
     question = visible_or_403(request, question_id)
     if question.state() != "closed":
-        raise PermissionDenied("The ballots are published after the poll has closed.")
+        raise PermissionDenied(
+            gettext("The ballots are published after the poll has closed.")
+        )
     if question.ballots_deleted_at:
-        sentence = "The ballots of this poll were deleted when its time was over. Its totals remain."
+        sentence = gettext(
+            "The ballots of this poll were deleted when its time was over. Its totals remain."
+        )
         return error_page(request, 404, sentence)
     fixed = fingerprint(question)
     unchanged = fixed and get_conditional_response(request, f'"{fixed}"')
@@ -108,7 +113,7 @@ def _ballots_file(
     except Busy:
         file = None
     if not file:
-        sentence = "The ballots are being sorted. Try again in a few seconds."
+        sentence = gettext("The ballots are being sorted. Try again in a few seconds.")
         return unavailable(request, sentence)
     name = f"poll-{question.pk}-ballots.csv"
     response = FileResponse(file, as_attachment=True, filename=name)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from ..models import Ballot, Choice, Mark, Question, RankingTotal, Voters
 from .ballot_sql import CHECKED_COLUMNS, TIMES, NewBallot, Row, insert_ballots
@@ -36,7 +37,9 @@ class QuestionChanged(Refused):
     """The organiser has changed what a ballot is while the voter had the page before them."""
 
     def __init__(self) -> None:
-        super().__init__("The poll has just changed. Read it again, then vote.")
+        super().__init__(
+            gettext("The poll has just changed. Read it again, then vote.")
+        )
 
 
 def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
@@ -120,8 +123,9 @@ def _change(question: Question, voter_key: str, choices: list[int]) -> Ballot | 
         marked = list(marks)
         if marked != choices:
             if not now.may_change:
-                sentence = "You have voted already, and votes on this poll are final."
-                raise NotChangeable(sentence)
+                raise NotChangeable(
+                    gettext("You have voted already, and votes on this poll are final.")
+                )
             _change_marks(question, ballot, marked, choices)
     return ballot
 
@@ -140,7 +144,7 @@ def _require_as_shown(question: Question, choices: list[int]) -> Question:
     ):
         raise Choice.DoesNotExist
     if not now.is_open or now.ballots_sha256 or not now.voter_salt:
-        raise NotOpen("Your vote was not counted.")
+        raise NotOpen(gettext("Your vote was not counted."))
     if any(getattr(question, name) != getattr(now, name) for name in CHECKED_COLUMNS):
         raise QuestionChanged
     # Open for longer or shorter is no other poll: the next try to insert is checked against these.
@@ -188,7 +192,9 @@ def _change_marks(
 
 def _require_invited(question: Question, voter_key: str) -> None:
     if question.voters == Voters.CODES and not question.invitation_set.valid(voter_key):
-        raise NotInvited("Your vote was not counted: this invitation code is void.")
+        raise NotInvited(
+            gettext("Your vote was not counted: this invitation code is void.")
+        )
 
 
 def _change_ranking(question: Question, before: list[int], after: list[int]) -> None:

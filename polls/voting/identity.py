@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 
 from ..codes import new_code, read_code
 from ..models import Invitation, Question, Voters
@@ -102,7 +103,9 @@ def voter_key(question: Question, identity: str) -> str:
     """Return 32 hexadecimal digits. Raises NotOpen if the question's salt has been erased."""
     if not question.voter_salt:
         # The key would be the same on every question without one.
-        raise NotOpen("Your vote was not counted: this poll has forgotten its voters.")
+        raise NotOpen(
+            gettext("Your vote was not counted: this poll has forgotten its voters.")
+        )
     key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
     return hmac.digest(key, identity.encode(), "sha256").hex()[:32]
 
@@ -117,10 +120,14 @@ def identity_with_code(question: Question, typed: str) -> str:
         invitation = own.first()
     if not invitation:
         raise NotInvited(
-            "That is not a code of this poll. Check each character, and whether it was given for another poll."
+            gettext(
+                "That is not a code of this poll. Check each character, and whether it was given for another poll."
+            )
         )
     if invitation.voided_at:
-        raise NotInvited("This code was made void. Ask the organiser for another one.")
+        raise NotInvited(
+            gettext("This code was made void. Ask the organiser for another one.")
+        )
     return identity
 
 
