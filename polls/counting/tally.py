@@ -3,21 +3,20 @@
 Its numbers are read and counted once; its words are said of them in whatever languages there are readers of.
 """
 
-import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
 from django.db import connection
-from django.template.loader import render_to_string
 from django.utils import translation
-from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import gettext, ngettext
 
 from .. import phrases
 from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
 from . import rounds
 from .instant_runoff import Round
+from .rounds_table import Row, rounds_table
 
 
 class QuestionTally(TypedDict):
@@ -370,27 +369,12 @@ def _ties(numbers: Numbers) -> list[str]:
 
 
 def _rounds_table(numbers: Numbers, ties: list[str]) -> str:
-    if not numbers["rounds"]:
-        return ""
     by_choice = zip(*(round_["votes"] for round_ in numbers["rounds"]))
-    rows = tuple(
-        (choice["text"], choice["id"] == numbers["elected"], votes)
+    rows = [
+        Row(choice["text"], choice["id"] == numbers["elected"], votes)
         for choice, votes in zip(numbers["choices"], by_choice)
-    )
-    exhausted = tuple(round_["exhausted"] for round_ in numbers["rounds"])
+    ]
+    exhausted = [round_["exhausted"] for round_ in numbers["rounds"]]
     is_open = numbers["question"]["state"] == "open"
     mark = gettext("Ahead") if is_open else gettext("Elected")
-    return _render_rounds(rows, exhausted, tuple(ties), mark, get_language())
-
-
-@functools.lru_cache(maxsize=128)
-def _render_rounds(
-    rows: tuple[tuple[str, bool, tuple[int | None, ...]], ...],
-    exhausted: tuple[int, ...],
-    ties: tuple[str, ...],
-    mark: str,
-    language: str | None,
-) -> str:
-    """Render the table once a change and language: the reader of live results asks for it four times a second."""
-    context = {"rows": rows, "exhausted": exhausted, "ties": ties, "mark": mark}
-    return render_to_string("polls/_rounds_table.html", context)
+    return rounds_table(rows, exhausted, ties, mark)
