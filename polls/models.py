@@ -6,10 +6,13 @@ choice are running totals of its ballots.
 
 import datetime
 import enum
+import functools
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from django.conf import settings
+from django.conf.locale import LANG_INFO
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -20,7 +23,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from .background import after_close
 from .codes import new_code
@@ -149,6 +155,26 @@ class OwnBallot(NamedTuple):
     choices: list[int]
 
 
+def languages() -> list[tuple[str, str]]:
+    """Return the languages that a poll can be in, under their own names: first those of the site."""
+    own = dict(settings.LANGUAGES)
+    others = {
+        code: info["name_local"]
+        for code, info in LANG_INFO.items()
+        if "name_local" in info and code not in own
+    }
+    by_name = sorted(others.items(), key=lambda language: language[1].casefold())
+    return [*own.items(), *by_name]
+
+
+@functools.cache
+def _language_attributes(code: str) -> SafeString:
+    if not code:
+        return format_html('dir="{}"', "auto")
+    is_rtl = LANG_INFO.get(code, {}).get("bidi")
+    return format_html('lang="{}" dir="{}"', code, "rtl" if is_rtl else "ltr")
+
+
 def new_voter_salt() -> str:
     return get_random_string(32)
 
@@ -220,6 +246,18 @@ class Question(models.Model):
         db_default=True,
         help_text="A code that shows, to whoever has it, that the ballot is counted and for what: "
         "also to somebody who buys votes.",
+    )
+    language = models.CharField(
+        _("language of the poll"),
+        max_length=10,
+        choices=languages,
+        default="",
+        db_default="",
+        blank=True,
+        help_text=_(
+            "Of the question and its choices: browsers read them aloud and break their lines as that language has it. "
+            "The words around them are in each visitor's own."
+        ),
     )
     # Part of every voter key of this question. Once it is erased, no ballot can be tied to its voter again.
     voter_salt = models.CharField(
@@ -348,6 +386,11 @@ class Question(models.Model):
         return self.state() == "open"
 
     @property
+    def lang_attributes(self) -> SafeString:
+        """The attributes of an element that holds its texts: their language, where it is said, and their direction."""
+        return _language_attributes(self.language)
+
+    @property
     def results_rule(self) -> str:
         return RESULTS_RULES[self.results]
 
@@ -456,7 +499,7 @@ class Question(models.Model):
         """
         opens = timezone.now() + datetime.timedelta(days=7)
         kept = ["question_text", "kind", "min_choices", "max_choices"]
-        kept += ["voters", "results", "may_change", "receipts"]
+        kept += ["voters", "results", "may_change", "receipts", "language"]
         with transaction.atomic():
             copy = Question.objects.create(
                 pub_date=opens,

@@ -184,6 +184,7 @@ FIELDS = {
     "results": Field("results", _one_of(Results.values)),
     "may_change": Field("may_change", _yes_or_no),
     "receipts": Field("receipts", _yes_or_no),
+    "language": Field("language", _text),
 }
 LIMITS = ("at_least", "at_most")
 KEYS = [*FIELDS, "choices"]
@@ -380,7 +381,7 @@ def write(questions: QuerySet[Question]) -> Iterator[str]:
 def _said(question: Question) -> Iterator[tuple[str, object]]:
     for key, field_ in FIELDS.items():
         value = getattr(question, field_.name)
-        if value is None or key in LIMITS and not question.rules.has_limits:
+        if value in (None, "") or key in LIMITS and not question.rules.has_limits:
             continue
         is_time = isinstance(value, datetime.datetime)
         yield key, timezone.localtime(value) if is_time else value

@@ -12,7 +12,7 @@ from django.utils import timezone
 from polls.models import Question
 from tests.support.ballots import assert_count_adds_up
 
-LATEST = "0010_names_of_the_field"
+LATEST = "0011_language_of_the_poll"
 Migrate = Callable[[str], Apps]
 
 KEY, RECEIPT = "5" * 32, "0123456789AB"

@@ -3,6 +3,7 @@ import datetime
 import itertools
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -162,3 +163,23 @@ def test_delete_takes_its_ballots_along(question):
     cast(question, "v" * 32, [question.choice_set.first().pk])
     question.delete()
     assert Question.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "language, attributes",
+    [
+        ("", 'dir="auto"'),
+        ("ar", 'lang="ar" dir="rtl"'),
+        ("tr", 'lang="tr" dir="ltr"'),
+        ("zh-hans", 'lang="zh-hans" dir="ltr"'),
+    ],
+)
+def test_its_texts_are_marked_with_its_language(language, attributes):
+    question = Question(question_text="?", language=language)
+    question.clean_fields()
+    assert question.lang_attributes == attributes
+
+
+def test_it_rejects_a_language_that_there_is_not():
+    with pytest.raises(ValidationError, match="xx"):
+        Question(question_text="?", language="xx").clean_fields()
