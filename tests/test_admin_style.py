@@ -66,3 +66,15 @@ def test_it_has_the_colours_of_the_site():
 def test_it_takes_the_accent_of_the_site(settings):
     settings.ACCENT_COLOUR = "#c2185b"
     assert b"--fill:light-dark(#c2185b," in brand.added_to("polls/admin.css")
+
+
+def test_boxes_of_a_date_have_names(admin_client, admin_user):
+    page = admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/").text
+    for box in re.findall(r'<input [^>]*id="(id_date_joined_\d)"', page):
+        assert f'<label for="{box}">' in page
+
+
+def test_it_comes_after_the_styles_of_django(admin_client):
+    page = admin_client.get("/admin/auth/user/add/").text
+    *_, last = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page)
+    assert "polls/admin" in last
