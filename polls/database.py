@@ -25,6 +25,9 @@ class Database(Protocol):
 
     def cursor(self) -> CursorWrapper: ...
 
+    def is_busy(self, error: BaseException | None) -> bool:
+        """Tell whether it refused because others held a lock for too long: what was to be written is certainly not."""
+
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""
 

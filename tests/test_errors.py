@@ -184,6 +184,31 @@ def test_a_database_that_is_away_is_503_with_retry_after(client, question):
             assert "a vote that is sent twice counts once" in page.text
 
 
+def test_a_vote_that_meets_no_database_can_be_sent_again(client, question):
+    """It stands there as it was sent, whatever that was."""
+    odd = '"><b>&\u202e'
+    sent = {"choice": ["1", odd], "rank1": "2", "wording": "abc"}
+    path = f"/polls/{question.pk}/vote/"
+    client.get(f"/polls/{question.pk}/")
+    with connection.execute_wrapper(refuse_every_query):
+        page = client_without_raising(client).post(path, sent)
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    # A connection that breaks may have brought the vote there.
+    assert "Your vote may not have been counted" in page.text
+    assert "counts once" in page.text and "<b>&" not in page.text
+    form = page.text.split("<main")[1].split("</main>")[0]
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form)
+    token, *fields = [(name, html.unescape(value)) for name, value in fields]
+    assert token[0] == "csrfmiddlewaretoken" and len(token[1]) == 64
+    assert fields == [
+        ("choice", "1"),
+        ("choice", odd),
+        ("rank1", "2"),
+        ("wording", "abc"),
+    ]
+    assert f'<form action="{path}" method="post">' in form
+
+
 def test_a_fault_of_ours_is_a_page(client, question, monkeypatch):
     monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
     page = client_without_raising(client).get(f"/polls/{question.pk}/results/")

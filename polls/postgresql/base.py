@@ -116,6 +116,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             connection.patience = before
 
+    def is_busy(self, error: BaseException | None) -> bool:
+        return isinstance(
+            error and error.__cause__,
+            psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled,
+        )
+
     def check_health(self) -> None:
         with self.cursor() as cursor, self._patience(HEALTH):
             cursor.execute("SELECT FROM polls_question LIMIT 1")

@@ -3,17 +3,22 @@
 import errno
 import logging
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext_lazy as _
+
+from ..database import database
+from ..voting.loop_attempt import is_counted
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -29,6 +34,9 @@ SENTENCES = {
     500: (_("Server error"), _("Something broke on our side, and the operator can read what. Try again in a while.")),
     503: (_("Busy"), _("The polls cannot be reached at this moment. Try again in a few seconds: a vote that is sent twice counts once.")),
 }  # fmt: skip
+
+# Seconds.
+RETRY_AFTER = "5"
 
 # Too many open files, in this process or in all; no room on the disk.
 SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
@@ -50,6 +58,16 @@ NO_TOKEN_FOR_VOTE = _(
     "Your vote was not counted. The form came without its security token. "
     "Allow cookies for this site, load the form again and send it once more."
 )
+
+# To whoever sent a vote: where it is certain that it was not written, and where it is not.
+VOTE_NOT_COUNTED = (
+    _("Your vote was not counted"),
+    _("The site is busy, and nothing has changed. Your choice is kept here: send it again."),
+)  # fmt: skip
+VOTE_IN_DOUBT = (
+    _("Your vote may not have been counted"),
+    _("The polls could not be reached. Your choice is kept here: send it again. A vote that is sent twice counts once."),
+)  # fmt: skip
 
 logger = logging.getLogger("polls.errors")
 
@@ -77,10 +95,16 @@ def _ways_on(request: HttpRequest, status: int) -> dict[str, str]:
     return {"again": again, "log_in": reverse("login") + back if status == 403 else ""}
 
 
-def _page(title: str, sentence: str, status: int, ways: dict[str, str]) -> HttpResponse:
-    context = {"title": title, "sentence": sentence, **ways}
+def _page(
+    title: str,
+    sentence: str,
+    status: int,
+    more: Mapping[str, object],
+    template: str = "polls/error.html",
+) -> HttpResponse:
+    context = {"title": title, "sentence": sentence, **more}
     try:
-        return render(None, "polls/error.html", context, status=status)
+        return render(None, template, context, status=status)
     except (TemplateDoesNotExist, TemplateSyntaxError, ValueError, OSError) as error:
         logger.error("The error page cannot be shown: %s", error)
         return HttpResponse(
@@ -112,7 +136,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view caught."""
     error = sys.exc_info()[1]
     if _is_passing(error):
-        return unavailable(request)
+        return (
+            _vote_again(request, error) if _is_vote(request) else unavailable(request)
+        )
     if isinstance(error, DataError):
         # The request brought what no database can hold: a NUL in a session cookie, say.
         return error_page(request, 400)
@@ -128,5 +154,28 @@ def _is_passing(error: BaseException | None) -> bool:
 
 def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:
     response = error_page(request, 503, sentence)
-    response["Retry-After"] = "5"
+    response["Retry-After"] = RETRY_AFTER
+    return response
+
+
+def _is_vote(request: HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and match.view_name == "polls:vote"
+
+
+def _vote_again(request: HttpRequest, error: BaseException | None) -> HttpResponse:
+    """Say what became of the vote, and offer to send the same again; without the database, which is not there."""
+    is_certain = database.is_busy(error) and not is_counted()
+    title, sentence = VOTE_NOT_COUNTED if is_certain else VOTE_IN_DOUBT
+    fields = [
+        (name, value)
+        for name, values in request.POST.lists()
+        for value in values
+        if name != "csrfmiddlewaretoken"
+    ]
+    form = {"action": request.path, "token": get_token(request), "fields": fields}
+    page = "polls/send_again.html"
+    response = _page(str(title), str(sentence), 503, form, page)
+    patch_cache_control(response, private=True, no_cache=True)
+    response["Retry-After"] = RETRY_AFTER
     return response

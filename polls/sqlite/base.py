@@ -33,6 +33,10 @@ CANNOT_WRITE = {
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+class Busy(OperationalError):
+    """Those before did not finish in time."""
+
+
 def _has_little_room(file: DatabaseFile) -> bool:
     room = os.statvfs(os.path.dirname(os.path.abspath(file.path)))
     return room.f_bavail * room.f_frsize < LITTLE_ROOM
@@ -126,6 +130,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         for statement in SHORT_LOG:
             connection.execute(statement).fetchone()
 
+    def is_busy(self, error: BaseException | None) -> bool:
+        # The low byte is the kind.
+        kind = getattr(error and error.__cause__, "sqlite_errorcode", 0) & 0xFF
+        return isinstance(error, Busy) or kind in {
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        }
+
     def check_health(self) -> None:
         """A write is tried only where one is likely to fail."""
         with self.cursor() as cursor:
@@ -156,7 +168,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 held.enter_context(file_lock(path, timeout, keep_open=True))
             except TimeoutError:
                 sentence = "The database is busy: those before did not finish."
-                raise OperationalError(sentence) from None
+                raise Busy(sentence) from None
             except OSError as error:
                 # As when SQLite cannot open its own files.
                 raise OperationalError(f"{path}: {error.strerror}") from None

@@ -60,10 +60,24 @@ class Voter:
 
     def open_ballot(self, question: int = 1) -> list[str]:
         """Load the ballot page and return the ids of its choices."""
+        page = self.open_form(question)
+        return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
+
+    def open_form(self, question: int = 1) -> str:
+        """Load the ballot page, keep its security token, and return its text."""
         page = self.get(f"/polls/{question}/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         self.token = token.group(1) if token else ""
-        return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
+        return page
+
+    def press(self, page: str) -> Answer:
+        """Send the form in the middle of this page as it stands, all of whose fields are hidden."""
+        form = page.split("<main")[1].split("</main>")[0]
+        (path,) = re.findall(r'<form action="([^"]+)"', form)
+        hidden = r'<input type="hidden" name="([^"]+)" value="([^"]*)"'
+        body = urllib.parse.urlencode(re.findall(hidden, form))
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.request("POST", path, body.encode(), **kind)
 
     def vote(self, choice: str, question: int = 1) -> Answer:
         return self.post(f"/polls/{question}/vote/", choice=choice)
