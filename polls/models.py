@@ -421,10 +421,19 @@ class Question(models.Model):
         return reverse("polls:results", args=[self.pk])
 
     @cached_property
+    def _offered(self) -> list[tuple[int, str, int]]:
+        choices = self.choice_set.order_by("id")
+        return list(choices.values_list("pk", "choice_text", "first_marks"))
+
+    @cached_property
     def choice_texts(self) -> dict[int, str]:
         """The choices as they stand on the ballot page: their texts by id."""
-        choices = self.choice_set.order_by("id")
-        return dict(choices.values_list("pk", "choice_text"))
+        return {pk: text for pk, text, _ in self._offered}
+
+    @property
+    def ballots_so_far(self) -> int:
+        """How many there were when the choices were read."""
+        return sum(first_marks for _, _, first_marks in self._offered)
 
     @cached_property
     def wording_digest(self) -> str:

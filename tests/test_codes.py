@@ -27,9 +27,9 @@ def code(poll) -> str:
     return make_codes(poll, 1)[0][1]
 
 
-def claim(poll, typed, client=None):
+def claim(poll, typed, client=None, **more):
     client = client or Client()
-    return client, client.post(f"/polls/{poll.pk}/code/", {"code": typed})
+    return client, client.post(f"/polls/{poll.pk}/code/", {"code": typed} | more)
 
 
 def test_it_works(client, poll, code):
@@ -66,7 +66,7 @@ def test_it_forgives_what_people_mistype(poll, monkeypatch):
     monkeypatch.setattr("polls.voting.identity.new_code", lambda: "01AB01CD01EF")
     ((_, code),) = make_codes(poll, 1)
     for typed in mistyped(code):
-        browser, answer = claim(poll, typed)
+        browser, answer = claim(poll, typed, has_voted="1")
         assert answer.status_code == 302, typed
         vote(browser, poll)
     assert Ballot.objects.count() == 1
@@ -93,15 +93,70 @@ def test_it_rejects_a_code_of_another_poll(poll, code, ask):
     assert Ballot.objects.count() == 0
 
 
-def test_a_used_code_shows_its_ballot(poll, code):
-    first, _ = claim(poll, code)
-    vote(first, poll)
-    second, _ = claim(poll, code)
+@pytest.fixture
+def used(poll, code):
+    """A code with which somebody has voted for Red."""
+    voter, _ = claim(poll, code)
+    vote(voter, poll)
+    return code
+
+
+@pytest.mark.parametrize("way", ["link", "typed"])
+def test_a_used_code_asks_before_it_shows_its_ballot(poll, used, way):
+    finder = Client()
+    if way == "link":
+        page = finder.get(f"/polls/{poll.pk}/code/{used}/")
+    else:
+        _, page = claim(poll, used, finder)
+    assert "Somebody has voted with this code." in page.text
+    assert "Red" not in page.text and f"code{poll.pk}" not in finder.cookies
+    assert "Invitation code" in finder.get(f"/polls/{poll.pk}/").text
+
+
+def test_whoever_says_that_a_used_code_is_theirs_sees_and_changes_its_ballot(
+    poll, used
+):
+    second = Client()
+    page = second.get(f"/polls/{poll.pk}/code/{used}/").text
+    fields = dict(re.findall(r'name="(\w+)" value="(\w+)"', page.split("<main")[1]))
+    answer = second.post(f"/polls/{poll.pk}/code/", fields)
+    assert answer.headers["Location"] == f"/polls/{poll.pk}/"
     page = second.get(f"/polls/{poll.pk}/").text
     assert "You have voted." in page and page.count(" checked") == 1
+    assert "whoever uses it has one vote together" in page
     vote(second, poll, "Blue")
     assert Ballot.objects.count() == 1
     assert [c.votes for c in poll.choice_set.order_by("id")] == [0, 1]
+
+
+def test_after_the_close_a_used_code_asks_too(poll, used):
+    poll.close()
+    page = Client().get(f"/polls/{poll.pk}/code/{used}/").text
+    assert "If it is yours, you may look at that vote" in page
+
+
+def test_who_holds_a_used_code_is_not_asked(client, poll, code):
+    claim(poll, code, client)
+    vote(client, poll)
+    assert client.get(f"/polls/{poll.pk}/code/{code}/").status_code == 302
+
+
+def test_a_link_with_another_code_that_has_voted_asks_for_both(client, poll, used):
+    ((_, own),) = make_codes(poll, 1)
+    claim(poll, own, client)
+    page = client.get(f"/polls/{poll.pk}/code/{used}/").text
+    assert "This browser already has a code of this poll." in page
+    assert "Somebody has voted with this code." in page
+
+
+def test_a_wrong_code_is_said_beside_its_field(poll, code):
+    browser, page = claim(poll, "WRONG")
+    form = page.text.split('class="enter"')[1]
+    assert UNKNOWN in form and 'aria-describedby="error code-hint"' in form
+    assert "<title>Error: " in page.text
+    claim(poll, code, browser)
+    _, page = claim(poll, "WRONG", browser)
+    assert "<details open><summary>Use another code" in page.text
 
 
 def test_it_rejects_a_void_code(poll, code):
@@ -304,11 +359,3 @@ def test_a_link_replaces_a_void_code_without_asking(client, poll, code):
     ((_, another),) = make_codes(poll, 1)
     assert client.get(f"/polls/{poll.pk}/code/{another}/").status_code == 302
     assert vote(client, poll).status_code == 302
-
-
-def test_who_votes_with_a_used_code_is_told_what_it_means(poll, code):
-    first, _ = claim(poll, code)
-    vote(first, poll)
-    second, _ = claim(poll, code)
-    page = second.get(f"/polls/{poll.pk}/").text
-    assert "whoever uses it has one vote together" in page

@@ -9,7 +9,9 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
-from ..models import Choice, Question, Voters
+from .. import phrases
+from ..counting.tally import tally_of
+from ..models import Audience, Choice, OwnBallot, Question, Voters
 from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8
@@ -31,12 +33,14 @@ from ..voting.identity import (
 from ..voting.loop_attempt import is_counted
 from .forms import BallotForm
 from .lookups import own_ballot, published_or_404
+from .open_graph import open_graph
 
 # Sets the CSRF cookie of a token; views have no other way to it.
 _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 
 
-@cache_for_spectators()
+# What other sites show of a link to it names the host.
+@cache_for_spectators(names_host=True)
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
@@ -55,12 +59,13 @@ def _ballot_page(
     question: Question,
     error_message: str = "",
     sent: QueryDict | None = None,
+    wrong_code: bool = False,
 ) -> HttpResponse:
+    if not question.is_open:
+        return _closed_page(request, question, error_message)
     voter = identify(request, question)
     context = _ballot_context(request, question, voter, sent)
-    context["error_message"] = error_message
-    if not question.is_open:
-        return render(request, "polls/detail.html", context)
+    context |= {"error_message": error_message, "wrong_code": wrong_code}
     context["csrf_token"] = token = get_token(request)
     page = render_to_string("polls/detail.html", context, request)
     personalise = functools.partial(_personalise, question)
@@ -77,17 +82,51 @@ def _ballot_context(
     voter: str | None,
     sent: QueryDict | None,
 ) -> dict[str, object]:
-    own, draft = own_ballot(request, question), read_draft(request)
+    own = question.own_ballot(voter_key(question, voter)) if voter else None
+    draft = read_draft(request)
     form = BallotForm(question, sent, draft or (own.choices if own else []))
     return {
         "question": question,
+        "is_open": True,
+        "open_graph": open_graph(request, question, question.get_absolute_url()),
+        "ballots": _ballots(question),
         "form": form,
+        "is_wrong": sent is not None,
         "own": own,
         "draft": draft,
         "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
         "keeps": what_is_kept(question),
         "needs_code": _needs_code(question, voter),
+        "shows_results": _shows_results(question, own),
     }
+
+
+def _ballots(question: Question) -> str:
+    number = question.ballots_so_far
+    return phrases.ballots(number) if number else ""
+
+
+def _shows_results(question: Question, own: OwnBallot | None) -> bool:
+    """Tell whether the results page has numbers for this voter; an organiser's browser is shown what a voter's is."""
+    audience = Audience.VOTER if own else Audience.SPECTATOR
+    return question.results_visible_to(audience)
+
+
+def _closed_page(
+    request: HttpRequest, question: Question, error_message: str
+) -> HttpResponse:
+    shows_results = _shows_results(question, None)
+    context = {
+        "question": question,
+        "is_open": False,
+        "open_graph": open_graph(request, question, question.get_absolute_url()),
+        "ballots": _ballots(question),
+        "error_message": error_message,
+        "keeps": what_is_kept(question),
+        "shows_results": shows_results,
+        "outcome": tally_of(question)["outcome"] if shows_results else "",
+    }
+    return render(request, "polls/closed.html", context)
 
 
 def _personalise(question: Question, response: HttpResponse) -> str:
@@ -189,10 +228,10 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
         voter = identity_with_code(question, code or request.POST.get("code", ""))
     except NotInvited as refusal:
         return _wrong_code(request, question, str(refusal))
-    if request.method != "POST" and _has_another_code(request, question, voter):
-        # A link can come from anybody, and a browser may open it unasked: it takes no voter's code away.
-        context = {"question": question, "code": code}
-        context["own"] = own_ballot(request, question)
+    doubts = _doubts(request, question, voter)
+    if any(doubts.values()):
+        context = {"question": question, "code": code or request.POST["code"]}
+        context |= doubts
         return render(request, "polls/code.html", context)
     response = redirect(question)
     remember_identity(response, question, voter)
@@ -202,12 +241,25 @@ def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse
 def _wrong_code(request: HttpRequest, question: Question, why: str) -> HttpResponse:
     if not throttle.takes_wrong_code(request):
         return error_page(request, 429)
-    return _ballot_page(request, question, why)
+    return _ballot_page(request, question, why, wrong_code=True)
 
 
-def _has_another_code(request: HttpRequest, question: Question, voter: str) -> bool:
+def _doubts(request: HttpRequest, question: Question, voter: str) -> dict[str, object]:
+    """Return why to ask before a code is taken: the browser has another one, or this one has voted already."""
     held = identify(request, question)
-    return held != voter and not _needs_code(question, held)
+    if held == voter:
+        return {}
+    # A link can come from anybody, and a browser may open it unasked: it takes no voter's code away.
+    is_link = request.method != "POST"
+    has_another = is_link and not _needs_code(question, held)
+    # A slip lies about after the vote: who finds it is not shown what its holder has chosen.
+    was_asked = "has_voted" in request.POST
+    ballot = question.own_ballot(voter_key(question, voter))
+    return {
+        "own": has_another and own_ballot(request, question),
+        "has_another": has_another,
+        "has_voted": ballot is not None and not was_asked,
+    }
 
 
 @allow("POST")

@@ -2,10 +2,16 @@ from collections.abc import Sequence
 
 from django import forms
 from django.http import QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from ..kinds import InvalidBallot
 from ..models import Question
 from ..voting.cast import QuestionChanged
+
+# The stylesheet fills it with the number of boxes that are ticked.
+COUNTED = SafeString("<b></b>")
 
 
 class BallotForm(forms.Form):
@@ -44,10 +50,36 @@ class BallotForm(forms.Form):
             raise forms.ValidationError(str(error)) from None
 
     @property
-    def ranks(self) -> list[tuple[int, int | None]]:
-        """Return each rank with the choice that is shown there."""
+    def options(self) -> list[tuple[str, str, bool]]:
+        """Return each choice as the page shows it: its id, its text, and whether it is chosen."""
+        chosen = set(self.chosen)
+        return [(str(pk), text, pk in chosen) for pk, text in self.choices.items()]
+
+    @property
+    def input_type(self) -> str:
+        return "radio" if self.most == 1 else "checkbox"
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether the page says how many choices are chosen: where there is a limit that a voter may miss."""
+        is_limited = self.most < len(self.choices) or self.question.min_choices > 1
+        return self.most > 1 and is_limited and not self.rules.is_ordered
+
+    @property
+    def counted(self) -> SafeString:
+        words = gettext("%(number)s of %(most)s chosen")
+        return format_html(words % {"number": "{}", "most": self.most}, COUNTED)
+
+    @property
+    def first_field(self) -> str:
+        """Return the id of the first control of the ballot."""
+        return "rank1" if self.rules.is_ordered else "choice1"
+
+    @property
+    def ranks(self) -> list[tuple[int, str]]:
+        """Return each rank with the id of the choice that is shown there; empty for none."""
         shown = [*self.chosen, *[None] * self.most]
-        return list(enumerate(shown[: self.most], 1))
+        return [(n, str(pk or "")) for n, pk in enumerate(shown[: self.most], 1)]
 
     @property
     def rule(self) -> str:

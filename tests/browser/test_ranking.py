@@ -77,7 +77,7 @@ def test_the_keyboard_is_enough(visitor, site):
 
 def test_a_screen_reader_is_told(visitor, site):
     open_ranking(visitor, site)
-    note = visitor.get_by_role("status")
+    note = visitor.get_by_role("main").get_by_role("status")
     visitor.get_by_role("button", name="Coffee").click()
     expect(note).to_have_text("Coffee: rank 1. Tap what comes next: rank 2.")
     visitor.get_by_role("button", name="Coffee: remove").click()
@@ -121,7 +121,9 @@ def test_too_few_are_refused_and_kept(visitor, site):
     open_ranking(visitor, site, min_choices=2)
     visitor.get_by_role("button", name="Water").click()
     visitor.get_by_role("button", name="Vote").click()
-    expect(visitor.get_by_role("alert")).to_have_text("Rank at least 2 choices.")
+    expect(visitor.get_by_role("alert")).to_contain_text("Rank at least 2 choices.")
+    visitor.get_by_role("alert").get_by_role("link").click()
+    expect(visitor.get_by_role("button", name="Tea")).to_be_focused()
     rows = visitor.get_by_role("list", name="Your ranking").get_by_role("listitem")
     expect(rows).to_contain_text(["Water"])
 

@@ -2,9 +2,14 @@
 "use strict";
 
 const box = document.querySelector("[data-ranks]");
+const words = box.dataset;
 const selects = [...box.querySelectorAll("select")];
 const texts = new Map([...selects[0].options].slice(1).map((option) => [option.value, option.text]));
 let ranked = [];
+
+const ARROW_UP = "M12 19V5M6 11l6-6 6 6";
+const ARROW_DOWN = "M12 5v14M6 13l6 6 6-6";
+const CROSS = "M6 6l12 12M18 6L6 18";
 
 function element(name, properties, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -12,45 +17,56 @@ function element(name, properties, ...children) {
   return made;
 }
 
-function labelled(made, label) {
-  made.setAttribute("aria-label", label);
+function say(sentence, id, rank) {
+  return sentence.replace("{rank}", rank).replace("{choice}", () => texts.get(id));
+}
+
+function icon(line) {
+  const [svg, path] = ["svg", "path"].map((name) => document.createElementNS("http://www.w3.org/2000/svg", name));
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  path.setAttribute("d", line);
+  svg.append(path);
+  return svg;
+}
+
+function tool(line, label, disabled, act) {
+  const made = element("button", { type: "button", className: "tool", disabled, onclick: act, ariaLabel: label }, icon(line));
+  made.title = label;
   return made;
 }
 
-// The symbol says nothing to those who listen.
-function tool(symbol, label, disabled, act) {
-  return labelled(element("button", { type: "button", className: "tool", disabled, onclick: act }, symbol), label);
-}
-
-const order = labelled(element("ol", { className: "ranking" }), "Your ranking");
-const rest = labelled(element("ul", { className: "ranking" }), "Not ranked");
-const hint = element("p", { className: "state hint" });
+// Each in its own direction, all at the side where a page of this language begins.
+const text = (id) => element("span", { className: "text" }, element("bdi", {}, texts.get(id)));
+const order = element("ol", { className: "options ranking", ariaLabel: words.ranking });
+const rest = element("ul", { className: "options ranking", ariaLabel: words.rest });
+const hint = element("p", { className: "hint group" });
 // An <output> is read out when it changes.
 const note = element("output", { className: "unseen" });
 box.before(order, hint, rest, note);
 box.hidden = true;
 
 function rankedRow(id, index) {
-  const text = texts.get(id);
   return element("li", {},
     element("span", { className: "place" }, String(index + 1)),
-    element("span", { className: "text" }, text),
-    tool("↑", `${text}: move up`, index === 0, () => move(id, -1)),
-    tool("↓", `${text}: move down`, index === ranked.length - 1, () => move(id, 1)),
-    tool("×", `${text}: remove`, false, () => remove(id)));
+    text(id),
+    tool(ARROW_UP, say(words.up, id), index === 0, () => move(id, -1)),
+    tool(ARROW_DOWN, say(words.down, id), index === ranked.length - 1, () => move(id, 1)),
+    tool(CROSS, say(words.out, id), false, () => remove(id)));
 }
 
 function unrankedRow(id) {
   const disabled = ranked.length === selects.length;
   return element("li", {}, element("button",
-    { type: "button", className: "choice", disabled, onclick: () => add(id) }, texts.get(id)));
+    { type: "button", className: "option", disabled, onclick: () => add(id) },
+    element("span", { className: "ring" }), text(id)));
 }
 
 function hintNow() {
-  if (!ranked.length) return "Tap your first choice, then the next ones in your order.";
-  if (ranked.length === texts.size) return "All are ranked.";
-  if (ranked.length === selects.length) return "A ballot takes no more. Remove one to rank another.";
-  return `Tap what comes next: rank ${ranked.length + 1}.`;
+  if (!ranked.length) return words.first;
+  if (ranked.length === texts.size) return words.all;
+  if (ranked.length === selects.length) return words.full;
+  return say(words.next, "", ranked.length + 1);
 }
 
 function show() {
@@ -69,7 +85,7 @@ function add(id) {
   const index = [...texts.keys()].filter((one) => !ranked.includes(one)).indexOf(id);
   ranked.push(id);
   show();
-  note.textContent = `${texts.get(id)}: rank ${ranked.length}. ${hint.textContent}`;
+  note.textContent = `${say(words.moved, id, ranked.length)} ${hint.textContent}`;
   focus(rest.children[index], rest, order.lastElementChild);
 }
 
@@ -78,7 +94,7 @@ function move(id, step) {
   ranked.splice(index, 1);
   ranked.splice(index + step, 0, id);
   show();
-  note.textContent = `${texts.get(id)}: rank ${index + step + 1}.`;
+  note.textContent = say(words.moved, id, index + step + 1);
   const [up, down] = order.children[index + step].querySelectorAll("button");
   (step < 0 && !up.disabled || down.disabled ? up : down).focus();
 }
@@ -87,10 +103,16 @@ function remove(id) {
   const index = ranked.indexOf(id);
   ranked.splice(index, 1);
   show();
-  note.textContent = `${texts.get(id)}: not ranked. ${hint.textContent}`;
+  note.textContent = `${say(words.removed, id)} ${hint.textContent}`;
   order.children[Math.min(index, ranked.length - 1)]?.querySelector("button:last-child").focus();
   if (!ranked.length) focus(rest);
 }
+
+// The link from an error leads to the first select, which is not shown any more.
+document.querySelector(`a[href="#${selects[0].id}"]`)?.addEventListener("click", (event) => {
+  event.preventDefault();
+  focus(rest, order);
+});
 
 // The browser puts back what was chosen before, when somebody comes back to the page.
 function read() {
