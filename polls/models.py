@@ -58,9 +58,9 @@ RESULTS_RULES: dict[str, str] = {
 
 # Said to those who see results that a spectator does not.
 SEEN_BY: dict[str, str] = {
-    Results.VOTED: "Only organisers and those who have voted see these results now.",
-    Results.CLOSED: "Only organisers see these results now.",
-    Results.ORGANISERS: "Only organisers see these results.",
+    Results.VOTED: "Hidden from those who have not voted, until the close: do not project this page.",
+    Results.CLOSED: "Hidden from voters until the close: do not project this page.",
+    Results.ORGANISERS: "Hidden from voters, after the close too: do not project this page.",
 }
 
 # What never changes once a ballot was cast, and why. The wording of choices goes with the question's.
@@ -257,6 +257,14 @@ class Question(models.Model):
         help_text=_(
             "Of the question and its choices: browsers read them aloud and break their lines as that language has it. "
             "The words around them are in each visitor's own."
+        ),
+    )
+    may_embed = models.BooleanField(
+        _("other sites may show the results"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "In a frame on their own pages, as far as everyone sees them, with a link to vote here."
         ),
     )
     # Part of every voter key of this question. Once it is erased, no ballot can be tied to its voter again.
@@ -508,7 +516,8 @@ class Question(models.Model):
         """
         opens = timezone.now() + datetime.timedelta(days=7)
         kept = ["question_text", "kind", "min_choices", "max_choices"]
-        kept += ["voters", "results", "may_change", "receipts", "language"]
+        kept += ["voters", "results", "may_change", "receipts"]
+        kept += ["language", "may_embed"]
         with transaction.atomic():
             copy = Question.objects.create(
                 pub_date=opens,
@@ -520,6 +529,13 @@ class Question(models.Model):
                 Choice(question=copy, choice_text=text) for text in texts
             )
         return copy
+
+    def next_open(self) -> "Question | None":
+        """Return the open question that comes after this one in the list, and after the last one the first."""
+        others = Question.objects.open().exclude(pk=self.pk).newest_first()
+        is_older = Q(pub_date__lt=self.pub_date)
+        is_older |= Q(pub_date=self.pub_date, pk__lt=self.pk)
+        return others.filter(is_older).first() or others.first()
 
     def own_ballot(self, voter_key: str) -> OwnBallot | None:
         with connection.cursor() as cursor:

@@ -125,6 +125,17 @@ def _ballots(count: int, language: str | None) -> str:
     return sentence % {"number": number(count)}
 
 
+def votes(count: int) -> str:
+    """Say how many votes a choice has."""
+    return _votes(count, get_language())
+
+
+@functools.lru_cache(maxsize=4096)
+def _votes(count: int, language: str | None) -> str:
+    sentence = ngettext("%(number)s vote", "%(number)s votes", count)
+    return sentence % {"number": number(count)}
+
+
 def isolated(text: str) -> str:
     """Return a text for the middle of a sentence, whose letters and signs may run the other way."""
     is_rtl = get_language_bidi()

@@ -7,7 +7,7 @@ from django.views.generic import RedirectView
 from .admin import dashboard
 from .serving.decorators import allow
 from .serving.log_in import hashes_password, throttled
-from .views import accounts, ballot, exports, language, public, results
+from .views import accounts, ballot, exports, language, oembed, public, results
 
 poll_urls = [
     path("", public.index, name="index"),
@@ -23,10 +23,16 @@ poll_urls = [
     path("<int:question_id>/ballots.csv", exports.ballots_csv, name="ballots_csv"),
     path("<int:question_id>/live/", results.live, name="live"),
     path("<int:question_id>/share/", results.share, name="share"),
+    path("<int:question_id>/embed/", results.embed, name="embed"),
 ]
+to_ballot = allow("GET", "HEAD")(RedirectView.as_view(pattern_name="polls:detail"))
 named_polls: list[URLPattern | URLResolver] = [
     path("polls/", include(poll_urls)),
     path("language/", language.language, name="language"),
+    # What a wall prints, for people to type.
+    path("<int:question_id>", to_ballot, name="short"),
+    path("<int:question_id>/", to_ballot),
+    path("oembed", oembed.oembed, name="oembed"),
     path("r/", public.find_receipt, name="find_receipt"),
     # A slash too is something that people type.
     path("r/<path:code>/", public.receipt, name="receipt"),

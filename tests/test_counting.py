@@ -203,7 +203,10 @@ def test_numbers_are_said_in_the_language_that_is_named(question):
     red.update(votes=1204, first_marks=1204, revision=1)
     numbers = count(question)
     said = [say_in(code, numbers) for code in ("en", "de")]
-    assert [tally["choices"][0]["votes_text"] for tally in said] == ["1,204", "1.204"]
+    assert [tally["choices"][0]["votes_text"] for tally in said] == [
+        "1,204 votes",
+        "1.204 votes",
+    ]
     assert said[0]["ballots_text"] == "1,204 ballots"
     assert said[0]["choices"][0]["percent_text"] == "100.0%"
     assert translation.get_language() == "en"

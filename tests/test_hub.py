@@ -8,20 +8,26 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError
 from django.test import AsyncRequestFactory
+from django.utils import translation
 
 from polls.audience import SPECTATOR
-from polls.serving.event_stream import Hub, Subscription
+from polls.serving import event_stream
+from polls.serving.event_stream import Hub, Subscription, View
 from polls.views import results
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.once
 
 
-def tally(version, state="open"):
+RESULTS, BALLOTS = View("en"), View("en", only_ballots=True)
+
+
+def tally(version, state="open", results="always", ballots=None):
+    number = version if ballots is None else ballots
     return {
-        "question": {"state": state, "results": "always", "kind": "one"},
+        "question": {"id": 1, "state": state, "results": results, "kind": "one"},
         "version": version,
-        "ballots": version,
+        "ballots": number,
         "choices": [],
         "rounds": [],
         "elected": None,
@@ -107,8 +113,8 @@ def hub(database, clock):
     return Hub(clock=lambda: clock.now, tick=0.001, read=database.read)
 
 
-def watch(hub, viewer, known=0):
-    subscription = Subscription(1, SPECTATOR, known)
+def watch(hub, viewer, known=0, view=RESULTS):
+    subscription = Subscription(1, SPECTATOR, known, view)
     return asyncio.create_task(hub.watch(subscription, viewer.receive, viewer.send))
 
 
@@ -132,6 +138,86 @@ def test_everyone_gets_each_change_once(hub, database):
         await database.is_read_again()
         await database.is_read_again()
         assert [viewer.versions for viewer in viewers] == [[0, 1]] * 5
+
+    asyncio.run(scenario())
+
+
+async def joins(hub, viewer, view):
+    task = watch(hub, viewer, view=view)
+    await until(lambda: len(viewer.sent) > 1)
+    return task
+
+
+def test_each_language_is_said_once_and_shared(hub, database, monkeypatch):
+    said = []
+
+    def event_of(tally, view):
+        said.append((tally["version"], view.language))
+        return f"id: {tally['version']}\ndata: {view.language}\n\n".encode()
+
+    monkeypatch.setattr(event_stream, "event_of", event_of)
+
+    async def scenario():
+        languages = ["en", "de", "ar"] * 4
+        viewers = [Connection() for _ in languages]
+        for viewer, language in zip(viewers, languages):
+            await joins(hub, viewer, View(language))
+        database.tally = tally(1)
+        for viewer in viewers:
+            await viewer.has(1)
+        assert sorted(said) == [
+            (n, code) for n in (0, 1) for code in ("ar", "de", "en")
+        ]
+        for viewer, language in zip(viewers, languages):
+            assert viewer.sent[-1]["body"].endswith(f"data: {language}\n\n".encode())
+        assert len({id(viewer.sent[-1]["body"]) for viewer in viewers}) == 3
+
+    asyncio.run(scenario())
+
+
+def test_the_number_of_ballots_alone_tells_no_change(hub, database, clock):
+    """No version, no votes, and no event where a ballot was changed; a heartbeat though, when that takes long."""
+    database.tally = tally(3, results="voted", ballots=3)
+
+    async def scenario():
+        stranger = Connection()
+        await joins(hub, stranger, BALLOTS)
+        first = stranger.sent[-1]["body"]
+        assert b'"ballots": 3' in first and b"3 ballots" in first
+        assert (
+            b"id:" not in first and b"version" not in first and b"choices" not in first
+        )
+        database.tally = tally(4, results="voted", ballots=3)
+        await database.is_read_again()
+        assert len(stranger.sent) == 2
+        clock.now += 16
+        await until(lambda: beats(stranger))
+        database.tally = tally(5, results="voted", ballots=4)
+        await until(lambda: b'"ballots": 4' in stranger.sent[-1]["body"])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (tally(3), b"shown"),
+        (tally(3, "closed", "organisers"), b"closed"),
+        (tally(3, "closed", "voted"), b"closed"),
+    ],
+)
+def test_who_watches_the_number_is_told_when_there_is_another_page(
+    hub, database, change, reason
+):
+    database.tally = tally(3, results="voted")
+
+    async def scenario():
+        stranger = Connection()
+        task = await joins(hub, stranger, BALLOTS)
+        database.tally = change
+        await asyncio.wait_for(task, 5)
+        assert reason in stranger.sent[-1]["body"]
+        assert not any(b"choices" in message["body"] for message in stranger.sent)
 
     asyncio.run(scenario())
 
@@ -297,7 +383,12 @@ def test_the_last_event_has_the_rounds_of_all_ballots(hub, database):
         viewer = Connection()
         (task,) = await watching(hub, viewer)
         database.tally = tally(3, "closed") | {
-            "question": {"state": "closed", "results": "always", "kind": "ranked"},
+            "question": {
+                "state": "closed",
+                "results": "always",
+                "kind": "ranked",
+                "id": 1,
+            },
             "rounds_version": None,
         }
         await database.is_read_again()
@@ -429,5 +520,6 @@ def test_a_page_names_its_version(question, named):
     """On its first visit in the address, later as the browser does."""
     request = AsyncRequestFactory().get("/polls/1/live/", **named)
     request.user = AnonymousUser()
-    stream = results.live(request, question.pk)
-    assert stream.subscription == Subscription(question.pk, SPECTATOR, known=7)
+    with translation.override("en"):
+        stream = results.live(request, question.pk)
+    assert stream.subscription == Subscription(question.pk, SPECTATOR, 7, RESULTS)

@@ -261,7 +261,7 @@ def test_clients_that_never_read_hold_up_nobody(start, command):
     """Tallies of 300 kB fill what the sockets can hold: these clients take nothing, not even an end."""
     site = start(command, WEB_CONCURRENCY="1").ready()
     question = site.ask(
-        "Which one?", *(f"{n} " + "\N{GRINNING FACE}" * 190 for n in range(150))
+        "Which one?", *(f"{n} " + "\N{GRINNING FACE}" * 190 for n in range(400))
     )
     deaf = [Stream(site.base, question, receive_buffer=2048) for _ in range(20)]
     reader = Stream(site.base, question).wait_for('"ballots": 0')

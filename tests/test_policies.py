@@ -20,32 +20,33 @@ RED, BLUE = 5127, 4213
 NUMBERS = [str(RED), str(BLUE), "54.9", "45.1"]
 
 # shown: 200 with the numbers. hidden: 200 without. 403: refused, and without.
+# number and numbers are the stream and the JSON of how many ballots there are: nobody gets more by them.
 TABLE = """
-policy     state  viewer     page   json  csv   svg   live  wall   ballots receipt ballot list
-always     open   stranger   shown  shown shown shown shown shown  403     hidden  hidden hidden
-always     open   voter      shown  shown shown shown shown shown  403     hidden  hidden hidden
-always     open   organiser  shown  shown shown shown shown shown  403     hidden  hidden hidden
-always     closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
-always     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
-always     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
-voted      open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-voted      open   voter      shown  shown shown shown shown hidden 403     hidden  hidden hidden
-voted      open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
-voted      closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
-voted      closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
-voted      closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
-closed     open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-closed     open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-closed     open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
-closed     closed stranger   shown  shown shown shown shown shown  shown   hidden  hidden hidden
-closed     closed voter      shown  shown shown shown shown shown  shown   hidden  hidden hidden
-closed     closed organiser  shown  shown shown shown shown shown  shown   hidden  hidden hidden
-organisers open   stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers open   voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers open   organiser  shown  shown shown shown shown hidden 403     hidden  hidden hidden
-organisers closed stranger   hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers closed voter      hidden 403   403   403   403   hidden 403     hidden  hidden hidden
-organisers closed organiser  shown  shown shown shown shown hidden shown   hidden  hidden hidden
+policy     state  viewer     page   json   csv    svg    live   wall   ballots  receipt  ballot  list    number  numbers  embed
+always     open   stranger   shown  shown  shown  shown  shown  shown  403      hidden   hidden  hidden  hidden  hidden   shown
+always     open   voter      shown  shown  shown  shown  shown  shown  403      hidden   hidden  hidden  hidden  hidden   shown
+always     open   organiser  shown  shown  shown  shown  shown  shown  403      hidden   hidden  hidden  hidden  hidden   shown
+always     closed stranger   shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+always     closed voter      shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+always     closed organiser  shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+voted      open   stranger   hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+voted      open   voter      shown  shown  shown  shown  shown  hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+voted      open   organiser  shown  shown  shown  shown  shown  hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+voted      closed stranger   shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+voted      closed voter      shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+voted      closed organiser  shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+closed     open   stranger   hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+closed     open   voter      hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+closed     open   organiser  shown  shown  shown  shown  shown  hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+closed     closed stranger   shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+closed     closed voter      shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+closed     closed organiser  shown  shown  shown  shown  shown  shown  shown    hidden   hidden  hidden  hidden  hidden   shown
+organisers open   stranger   hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+organisers open   voter      hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+organisers open   organiser  shown  shown  shown  shown  shown  hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+organisers closed stranger   hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+organisers closed voter      hidden 403    403    403    403    hidden 403      hidden   hidden  hidden  hidden  hidden   hidden
+organisers closed organiser  shown  shown  shown  shown  shown  hidden shown    hidden   hidden  hidden  hidden  hidden   hidden
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 OUTLETS = {
@@ -54,6 +55,8 @@ OUTLETS = {
     "csv": "/polls/{}/results.csv",
     "svg": "/polls/{}/results.svg",
     "wall": "/polls/{}/share/",
+    "numbers": "/polls/{}/results.json?only=ballots",
+    "embed": "/polls/{}/embed/",
     "ballots": "/polls/{}/ballots.csv",
     "ballot": "/polls/{}/",
     "list": "/polls/",
@@ -68,7 +71,7 @@ User.objects.create_superuser("olga", password="opens")
 opens = timezone.now().replace(microsecond=0) - timedelta(days=1)
 for policy in ("always", "voted", "closed", "organisers"):
     for state in ("open", "closed"):
-        question = Question.objects.create(question_text=f"{policy} {state}?", pub_date=opens, results=policy)
+        question = Question.objects.create(question_text=f"{policy} {state}?", pub_date=opens, results=policy, may_embed=True)
         for text in ("Red", "Blue"):
             Choice.objects.create(question=question, choice_text=text)
         print(policy, state, question.pk)
@@ -93,24 +96,34 @@ def occurs(text: str, words: list[str]) -> list[str]:
     return [word for word in words if re.search(alone.format(re.escape(word)), text)]
 
 
-def stream(viewer: Voter, question: int) -> tuple[int, str]:
-    stream = Stream(viewer.base, question, cookies=viewer.cookies)
+def stream(viewer: Voter, question: int, query: str = "") -> tuple[int, str]:
+    stream = Stream(viewer.base, question, query=query, cookies=viewer.cookies)
     stream.wait_for("\r\n\r\n")
-    stream.wait_for("elected" if stream.status == 200 else "</html>")
+    stream.wait_for("data: {" if stream.status == 200 else "</html>")
+    stream.read(0.3)
     return stream.status, stream.text
 
 
 def seen(viewer: Voter, outlet: str, question: int, receipt: str) -> str:
     """Return what the table has to say of this viewer at this outlet."""
     numbers = [receipt] if outlet == "ballots" else NUMBERS
-    if outlet == "live":
-        status, text = stream(viewer, question)
+    if outlet in ("live", "number"):
+        query = "?only=ballots" if outlet == "number" else ""
+        status, text = stream(viewer, question, query)
     else:
         path = OUTLETS.get(outlet, f"/r/{receipt}/").format(question)
         answer = viewer.get(path)
         status, text = answer.status, f"{answer.headers}{answer.text}"
     found = occurs(text, numbers)
-    if status == 200 and outlet in ("csv", "json", "svg", "page", "live", "wall"):
+    if status == 200 and outlet in (
+        "csv",
+        "json",
+        "svg",
+        "page",
+        "live",
+        "wall",
+        "embed",
+    ):
         assert found in ([], NUMBERS), f"{outlet} shows a part: {found}"
     if found:
         return "shown" if status == 200 else f"{status} with {found}"
@@ -149,7 +162,7 @@ def test_it_works(site, questions):
     for line in printed:
         print("".join(f"{word:11}" for word in line))
     print(f"Cells: {cells}. Not as they should be: {len(wrong)}.")
-    assert cells == 4 * 2 * 3 * 10
+    assert cells == 4 * 2 * 3 * 13
     assert not wrong
 
 
@@ -289,6 +302,39 @@ def test_the_wall_asks_as_a_spectator_and_gets_no_more(voter, hidden, admin_clie
             assert one.get(url.partition("?")[0]).status_code != 403
 
 
+@pytest.mark.parametrize("policy", ["always", "voted"])
+def test_the_number_of_ballots_alone_is_the_same_for_all(voter, hidden, policy):
+    """Neither the content nor its ETag tells that a ballot was changed, nor whose question it is."""
+    Question.objects.update(results=policy)
+    path = f"/polls/{hidden.pk}/results.json?only=ballots"
+    before = voter.get(path)
+    assert set(before.json()) == {
+        "question",
+        "ballots",
+        "ballots_text",
+        "ballots_number",
+    }
+    assert set(before.json()["question"]) == {"id", "state"}
+    blue = hidden.choice_set.order_by("id").last()
+    voter.post(f"/polls/{hidden.pk}/vote/", {"choice": blue.pk})
+    for one in (voter, Client()):
+        after = one.get(path)
+        assert (after.content, after.headers["ETag"]) == (
+            before.content,
+            before.headers["ETag"],
+        )
+
+
+def test_the_kept_number_of_ballots_is_not_given_for_the_results(
+    client, question, keeping
+):
+    """Nor the other way round: both come from one address, and from memory."""
+    path = f"/polls/{question.pk}/results.json"
+    for _ in range(2):
+        assert "choices" not in client.get(f"{path}?only=ballots").json()
+        assert "choices" in client.get(path).json()
+
+
 def test_asking_as_another_gives_nobody_more(client, hidden):
     for who in ("organiser", "voter", "ORGANISER", "1"):
         path = f"/polls/{hidden.pk}/results.json?as={who}"
@@ -298,9 +344,15 @@ def test_asking_as_another_gives_nobody_more(client, hidden):
 @pytest.mark.parametrize(
     "policy, sentence",
     [
-        ("voted", "Only organisers and those who have voted see these results now."),
-        ("closed", "Only organisers see these results now."),
-        ("organisers", "Only organisers see these results."),
+        (
+            "voted",
+            "Hidden from those who have not voted, until the close: do not project this page.",
+        ),
+        ("closed", "Hidden from voters until the close: do not project this page."),
+        (
+            "organisers",
+            "Hidden from voters, after the close too: do not project this page.",
+        ),
     ],
 )
 def test_hidden_results_say_so_to_who_sees_them(admin_client, hidden, policy, sentence):
@@ -308,7 +360,7 @@ def test_hidden_results_say_so_to_who_sees_them(admin_client, hidden, policy, se
     Question.objects.update(results=policy)
     assert sentence in admin_client.get(path).text
     Question.objects.update(results="always")
-    assert "Only organisers" not in admin_client.get(path).text
+    assert "do not project" not in admin_client.get(path).text
 
 
 @pytest.mark.parametrize("name", ["results.json", "results.svg", "results.csv"])

@@ -219,8 +219,9 @@ def test_hidden_results_show_the_number_of_ballots_alone(client, counted):
     Question.objects.update(results="organisers")
     for name in ("results/", "share/"):
         page = client.get(f"/polls/{counted.pk}/{name}").text
-        assert "3 ballots" in page and "Only the organisers see" in page
-        assert "Red" not in page and "66.7" not in page and "live.js" not in page
+        assert ">3<" in page or "3 ballots" in page
+        assert "Only the organisers see" in page
+        assert "Red" not in page and "66.7" not in page
 
 
 def test_json_is_the_tally(client, counted):

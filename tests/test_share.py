@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import segno
 
+from polls.models import Question
 from polls.voting.cast import cast
 from tests.support.qr_reader import read_squares
 
@@ -14,9 +15,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_the_wall_has_question_link_code_and_numbers(client, question):
     cast(question, "a" * 32, [question.choice_set.first().pk])
     page = client.get(f"/polls/{question.pk}/share/")
-    assert f'<a href="http://testserver/polls/{question.pk}/">' in page.text
+    link = f'href="http://testserver/polls/{question.pk}/" dir="ltr">testserver/{question.pk}</a>'
+    assert link in page.text
     assert 'aria-label="QR code' in page.text
-    assert "1 ballot" in page.text
+    assert '<strong class="big" data-number="1">1</strong>' in page.text
 
 
 def test_the_link_is_the_public_address(client, question, settings):
@@ -92,7 +94,7 @@ def test_the_picture_of_many_rounds_keeps_room_for_numbers(client, ask):
 def test_the_wall_has_the_elected_and_no_rounds(client, drinks):
     page = client.get(f"/polls/{drinks.pk}/share/").text
     assert "Coffee would be elected now" in page
-    assert "First preferences" in page
+    assert "Last round" in page
     assert "data-rounds" not in page and "<img" not in page
 
 
@@ -137,8 +139,60 @@ def test_it_rejects_a_scheduled_question(client, ask, name):
 
 
 @pytest.mark.parametrize("number", [2, 20])
-@pytest.mark.parametrize("name", ["share/", "results.svg"])
-def test_it_takes_two_queries(client, ask, django_assert_num_queries, name, number):
+@pytest.mark.parametrize("name, queries", [("share/", 3), ("results.svg", 2)])
+def test_it_takes_few_queries(
+    client, ask, django_assert_num_queries, name, queries, number
+):
+    """The wall asks for the next poll too: the next in the list, or, after the last, the first."""
+    ask("Next?", "Yes", opens=-2)
     question = ask("Many?", *map(str, range(number)))
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(queries):
         client.get(f"/polls/{question.pk}/{name}")
+
+
+def test_the_short_address_leads_to_the_ballot(client, question):
+    for path in (f"/{question.pk}", f"/{question.pk}/"):
+        assert client.get(path).headers["Location"] == f"/polls/{question.pk}/"
+
+
+def test_the_next_open_poll_goes_round(client, ask):
+    first, second = ask("First?", opens=-1), ask("Second?", opens=-2)
+    ask("Closed?", opens=-3, closes=-2)
+    ask("Later?", opens=1)
+    for here, there in ((first, second), (second, first)):
+        page = client.get(f"/polls/{here.pk}/share/").text
+        assert f'href="/polls/{there.pk}/share/">Next open poll' in page
+    Question.objects.filter(pk=second.pk).update(closes_at=second.pub_date)
+    assert "Next open poll" not in client.get(f"/polls/{first.pk}/share/").text
+
+
+def test_a_wall_with_many_choices_begins_with_the_longest_bars(client, ask):
+    question = ask("Where?", *(f"City {n}" for n in range(50)))
+    for n in range(9):
+        cast(
+            question,
+            f"{n:032}",
+            [question.choice_set.get(choice_text=f"City {max(n, 7)}").pk],
+        )
+    page = client.get(f"/polls/{question.pk}/share/")
+    texts = [row.text for row in page.context["rows"]]
+    assert texts[:3] == ["City 7", "City 8", "City 0"] and len(texts) == 50
+    assert "and 42 more choices" in page.text and "data-sorted" in page.text
+    few = client.get(f"/polls/{ask('Few?', *'abcdefgh').pk}/share/").text
+    assert "more choice" not in few and "data-sorted" not in few
+
+
+def test_a_closed_wall_has_no_code_and_says_who_is_elected(client, drinks):
+    drinks.close()
+    page = client.get(f"/polls/{drinks.pk}/share/").text
+    assert "QR code" not in page and "testserver/" not in page
+    assert '<p class="outcome" dir="auto" data-outcome>Elected: Coffee' in page
+
+
+def test_a_wall_with_hidden_results_has_the_number_and_does_not_reload(client, ask):
+    question = ask("Secret?", "Yes", "No", results="closed")
+    page = client.get(f"/polls/{question.pk}/share/").text
+    assert "http-equiv" not in page and "Hide the results" not in page
+    assert f'data-live-url="/polls/{question.pk}/live/?only=ballots"' in page
+    assert f'data-json-url="/polls/{question.pk}/results.json?only=ballots"' in page
+    assert 'data-number="1">0<' in page

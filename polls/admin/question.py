@@ -80,7 +80,7 @@ class QuestionAdmin(admin.ModelAdmin):
         ("Dates", {"fields": ["pub_date", "closes_at"]}),
         ("Kind of question", {"fields": ["kind", LIMITS]}),
         ("Who votes", {"fields": ["voters", "may_change", "receipts"]}),
-        ("Who sees", {"fields": ["results"]}),
+        ("Who sees", {"fields": ["results", "may_embed"]}),
     ]
     inlines = [ChoiceInline]
     list_display = [

@@ -4,7 +4,7 @@ Its numbers are read and counted once; its words are said of them in whatever la
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
 from django.db import connection
@@ -41,8 +41,16 @@ class ChoiceNumbers(TypedDict):
 
 
 class ChoiceTally(ChoiceNumbers):
-    """The numbers as its language writes them, such as 1,204 and 46.6%."""
+    """The numbers as its language writes them, such as 1,204 votes and 46.6%."""
 
+    votes_text: str
+    percent_text: str
+
+
+class BarTally(TypedDict):
+    """A choice in the last round: `share` is of the ballots in play, and one that went out before has no votes."""
+
+    share: float
     votes_text: str
     percent_text: str
 
@@ -63,7 +71,8 @@ class Counted(TypedDict):
     """A later `version` has counted all that an earlier one has.
 
     On a question with rounds `votes` are first preferences, and `rounds` and `elected` are the run-off; on others
-    they are an empty list and None. `rounds_version` is the version that the rounds have counted: less than
+    they are an empty list and None. `leaders` are the choices with most votes, by id; with rounds, who is elected by
+    them. `rounds_version` is the version that the rounds have counted: less than
     `version` while so many different rankings are counted that no page waits for it, and None where there are none.
     """
 
@@ -72,6 +81,7 @@ class Counted(TypedDict):
     ballots: int
     rounds: list[RoundTally]
     elected: int | None
+    leaders: list[int]
     rounds_version: int | None
 
 
@@ -85,11 +95,14 @@ class Tally(Counted):
     """The numbers, and what is said of them: who is ahead, has won or is elected, which votes the rounds lack, where the
     rule for ties decided.
 
-    `rounds_table` is HTML, as the results page shows it. All are empty where there is nothing to say.
+    `rounds_table` is HTML, as the results page shows it. `bars` are those of the last round, in the order of the choices.
+    All are empty where there is nothing to say.
     """
 
     choices: list[ChoiceTally]
+    bars: list[BarTally]
     ballots_text: str
+    ballots_number: str
     outcome: str
     behind: str
     ties: list[str]
@@ -173,12 +186,14 @@ def say(numbers: Numbers) -> Tally:
         "choices": [
             {
                 **choice,
-                "votes_text": phrases.number(choice["votes"]),
+                "votes_text": phrases.votes(choice["votes"]),
                 "percent_text": phrases.share(choice["percent"], decimals=1),
             }
             for choice in numbers["choices"]
         ],
+        "bars": list(_bars(numbers)),
         "ballots_text": phrases.ballots(numbers["ballots"]),
+        "ballots_number": phrases.number(numbers["ballots"]),
         "outcome": _outcome(numbers),
         "behind": _behind(numbers),
         "ties": ties,
@@ -212,13 +227,15 @@ def _numbers(
         # Nobody is elected by some of the ballots.
         run_off = rounds.NOT_COUNTED
     version, votes, ballots = _totals(choices, version, run_off)
+    elected = run_off.outcome.elected
     return {
         "question": _question(question, state),
         "version": version,
         "ballots": ballots,
         "choices": [_choice(row, votes[row.pk], ballots) for row in choices],
         "rounds": [_round(round_, votes) for round_ in run_off.outcome.rounds],
-        "elected": run_off.outcome.elected,
+        "elected": elected,
+        "leaders": [elected] if elected else _with_most_votes(votes),
         "rounds_version": run_off.version if run_off.outcome.rounds else None,
     }
 
@@ -233,6 +250,26 @@ def _totals(
         return count.version, votes, sum(votes.values()) + first["exhausted"]
     votes = {row.pk: row.votes for row in choices}
     return version, votes, sum(row.first_marks for row in choices)
+
+
+def _with_most_votes(votes: dict[int, int]) -> list[int]:
+    most = max(votes.values(), default=0)
+    return [pk for pk, number in votes.items() if number == most] if most else []
+
+
+def _bars(numbers: Numbers) -> Iterator[BarTally]:
+    if not numbers["rounds"]:
+        return
+    last = numbers["rounds"][-1]
+    ballots = in_play(last)
+    for votes in last["votes"]:
+        share = round(100 * (votes or 0) / ballots, 1) if ballots else 0.0
+        is_out = votes is None
+        yield {
+            "share": share,
+            "votes_text": gettext("out") if is_out else phrases.votes(votes or 0),
+            "percent_text": "" if is_out else phrases.share(share, decimals=1),
+        }
 
 
 def _question(question: Question, state: str) -> QuestionTally:

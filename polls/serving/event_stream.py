@@ -2,7 +2,11 @@
 
 The database is the bus. In each worker one reader asks it for all the questions that are watched there, one statement
 a tick, and none when nobody watches. Where not everyone sees the results, it also asks whether the viewers still may.
-A viewer costs a connection and one send a change: no query, no thread, and no task while nothing happens.
+What has changed is said once in each language that is watched. A viewer costs a connection and one send a change: no
+query, no thread, and no task while nothing happens.
+
+Where results are hidden, whoever wants may watch how many ballots there are: an event has that number alone, and a
+ballot that is changed sends none.
 
 The pages work without this: where the server cannot stream, they ask for results.json now and then.
 """
@@ -12,18 +16,19 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import CoroutineType
 from typing import NamedTuple, TypeVar
 
-from django.conf import settings
 from django.db import Error as DatabaseUnavailable
 from django.db import connection, connections
 from django.http import StreamingHttpResponse
+from django.utils import translation
 
 from ..audience import Right, lost_rights
-from ..counting.tally import Numbers, count_all, lacks_votes, say_in
+from ..counting.shown import ballots_alone
+from ..counting.tally import Numbers, count_all, lacks_votes, say
 from ..models import Audience, Question, results_visible_to
 from .descriptors import has_room_for_stream
 from .server_stop import (
@@ -51,12 +56,6 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-def _event(tally: Numbers) -> bytes:
-    # The reader runs in the language of whoever came first.
-    said = say_in(settings.LANGUAGE_CODE, tally)
-    return f"id: {tally['version']}\ndata: {json.dumps(said)}\n\n".encode()
-
-
 def _body(event: bytes, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": event, "more_body": more}
 
@@ -66,12 +65,33 @@ def _last_event(reason: str) -> bytes:
     return f"event: end\ndata: {json.dumps({'reason': reason})}\n\n".encode()
 
 
+class View(NamedTuple):
+    """What a viewer is sent: all viewers with the same view share one event."""
+
+    language: str
+    # The number of ballots, and nothing of the results.
+    only_ballots: bool = False
+
+
 class Subscription(NamedTuple):
-    """What a stream is asked for: the results of a question, seen by a right, by somebody who knows a version of them."""
+    """What a stream is asked for: a view of a question, seen by a right, by somebody who knows a version of it."""
 
     question: int
     right: Right
     known: int
+    view: View
+
+
+def event_of(numbers: Numbers, view: View) -> bytes:
+    # The reader has a thread of its own, and no language.
+    with translation.override(view.language):
+        if view.only_ballots:
+            return f"data: {_dump(ballots_alone(numbers))}\n\n".encode()
+        return f"id: {numbers['version']}\ndata: {_dump(say(numbers))}\n\n".encode()
+
+
+def _dump(told: Mapping[str, object]) -> str:
+    return json.dumps(told, ensure_ascii=False)
 
 
 class Viewer:
@@ -80,6 +100,7 @@ class Viewer:
     __slots__ = (
         "known",
         "right",
+        "view",
         "send",
         "connection",
         "serving",
@@ -93,6 +114,7 @@ class Viewer:
     ) -> None:
         self.known = subscription.known
         self.right = subscription.right
+        self.view = subscription.view
         self.send = send
         self.connection = connection_of(receive)
         self.connection.keep_open()
@@ -176,8 +198,8 @@ class Channel:
     __slots__ = (
         "viewers",
         "newcomers",
-        "event",
         "tally",
+        "events",
         "results",
         "state",
         "sent_at",
@@ -189,11 +211,29 @@ class Channel:
         # Stale read: they may have seen a newer tally from another worker, so they wait for a reading that begins
         # after they came.
         self.newcomers: set[Viewer] = set()
-        self.event = b""
         self.tally: Numbers | None = None
+        # What it is in each view that is watched.
+        self.events: dict[View, bytes] = {}
         # Who sees results, by the last reading: the viewers are gone through only when that changes.
         self.results = self.state = ""
-        self.sent_at = self.checked_at = now
+        self.checked_at = now
+        # By view: those who see less are sent less.
+        self.sent_at: dict[View, float] = {}
+
+    def join(self, viewer: Viewer, now: float) -> None:
+        self.viewers.add(viewer)
+        self.sent_at.setdefault(viewer.view, now)
+        event = self.events.get(viewer.view)
+        if event and self._is_newer(viewer):
+            viewer.push(_body(event))
+        else:
+            self.newcomers.add(viewer)
+
+    def _is_newer(self, viewer: Viewer) -> bool:
+        """Tell whether what was sent last is at least what the viewer has seen; the number of ballots alone has no version."""
+        if viewer.view.only_ballots or not self.tally:
+            return False
+        return self.tally["version"] >= viewer.known
 
     def rights_to_check(self, tally: Numbers, now: float) -> list[Right]:
         """Return by what right viewers see hidden results, when it is time to check that they still have it."""
@@ -207,27 +247,55 @@ class Channel:
         self.checked_at = now
         return [viewer.right for viewer in self.viewers]
 
-    def publish(self, tally: Numbers, waiting: set[Viewer], now: float) -> None:
-        """Send a changed tally to all, and an unchanged one to those who waited for this reading."""
-        self.newcomers -= waiting
+    def views_to_say(self, tally: Numbers) -> set[View]:
+        """Return the views in which this tally is still to be said."""
+        if tally != self.tally:
+            return {viewer.view for viewer in self.viewers}
+        # Whoever is no newcomer has been sent it.
+        return {viewer.view for viewer in self.newcomers} - self.events.keys()
+
+    def publish(
+        self,
+        tally: Numbers,
+        said: dict[View, bytes],
+        waiting: set[Viewer],
+        now: float,
+    ) -> None:
+        """Send what has changed to all, and what has not to those who waited for this reading."""
         if tally["question"]["results"] != self.results:
             self._see(tally)
         if tally != self.tally:
-            self.event, self.tally, self.sent_at = _event(tally), tally, now
-            self._push(self.viewers - self.newcomers, self.event)
+            before, self.events, self.tally = self.events, said, tally
         else:
-            self._push(self.viewers & waiting, self.event)
+            before = self.events = self.events | said
+        changed = {v for v, event in self.events.items() if event != before.get(v)}
+        # Who came with a view that nobody had when the reading began waits for the next one.
+        waiting = {viewer for viewer in waiting if viewer.view in self.events}
+        self.newcomers -= waiting
+        messages = {view: _body(event) for view, event in self.events.items()}
+        self._push(messages, self.viewers & waiting)
+        if changed:
+            rest = self.viewers - self.newcomers - waiting
+            self._push({view: messages[view] for view in changed}, rest)
+        self.sent_at |= dict.fromkeys(changed, now)
 
-    def close(self, tally: Numbers) -> None:
+    def close(self, tally: Numbers, said: dict[View, bytes]) -> None:
         """Send the last tally to all who may see it, and end."""
         self._see(tally)
-        self.end(_event(tally) + _last_event("closed"))
+        last = _last_event("closed")
+        for viewer in self.viewers:
+            viewer.end(said.get(viewer.view, b"") + last)
 
     def shows_to(self, viewer: Viewer) -> bool:
-        audience = viewer.right.audience
-        return not self.results or results_visible_to(
-            self.results, self.state, audience
-        )
+        """Tell whether this viewer gets more; who watches the number of ballots goes on to the results where they are open."""
+        if not self.results:
+            return True
+        if viewer.view.only_ballots:
+            return not self._shows_to(Audience.SPECTATOR) or self.state == "closed"
+        return self._shows_to(viewer.right.audience)
+
+    def _shows_to(self, audience: Audience) -> bool:
+        return results_visible_to(self.results, self.state, audience)
 
     def _see(self, tally: Numbers) -> None:
         """Learn who sees results by this reading, and end the streams of the others."""
@@ -236,30 +304,45 @@ class Channel:
         self.dismiss({v for v in self.viewers if not self.shows_to(v)})
 
     def dismiss(self, viewers: set[Viewer]) -> None:
-        """End the streams of those who may not see any more."""
+        """End the streams of those who may not see any more, and of those who may see more."""
         self.viewers -= viewers
         self.newcomers -= viewers
         for viewer in viewers:
-            viewer.end(_last_event("hidden"))
+            viewer.end(_why_not(viewer))
 
     def beat(self, now: float, heartbeat: float) -> None:
-        if now - self.sent_at > heartbeat:
-            self.sent_at = now
-            self._push(self.viewers, BEAT)
+        due = {view for view, at in self.sent_at.items() if now - at > heartbeat}
+        if due:
+            self.sent_at |= dict.fromkeys(due, now)
+            self._push(dict.fromkeys(due, _body(BEAT)), self.viewers)
 
     def end(self, event: bytes) -> None:
         for viewer in self.viewers:
             viewer.end(event)
 
     @staticmethod
-    def _push(viewers: set[Viewer], event: bytes) -> None:
-        message = _body(event)
+    def _push(messages: dict[View, Message], viewers: set[Viewer]) -> None:
         for viewer in viewers:
-            viewer.push(message)
+            message = messages.get(viewer.view)
+            if message:
+                viewer.push(message)
+
+
+def _why_not(viewer: Viewer) -> bytes:
+    return _last_event("shown" if viewer.view.only_ballots else "hidden")
 
 
 def read_tallies(questions: list[int]) -> dict[int, Numbers]:
     return count_all(Question.objects.published().filter(pk__in=questions))
+
+
+def say_all(
+    to_say: dict[int, tuple[Numbers, set[View]]],
+) -> dict[int, dict[View, bytes]]:
+    return {
+        question: {view: event_of(tally, view) for view in views}
+        for question, (tally, views) in to_say.items()
+    }
 
 
 def _ask(ask: Callable[[A], T], argument: A) -> T:
@@ -330,13 +413,9 @@ class Hub:
             return
         channel = self._channels.setdefault(question, Channel(self._clock()))
         if not channel.shows_to(viewer):
-            viewer.end(_last_event("hidden"))
+            viewer.end(_why_not(viewer))
             return
-        channel.viewers.add(viewer)
-        if channel.tally and channel.tally["version"] >= viewer.known:
-            viewer.push(_body(channel.event))
-        else:
-            channel.newcomers.add(viewer)
+        channel.join(viewer, self._clock())
         if self._reader is None:
             # A server tells its application of a stop only when all connections have closed.
             hook_signals(self.stop)
@@ -372,6 +451,7 @@ class Hub:
         try:
             tallies = await self._in_thread(self._read, list(asked))
             await self._dismiss(tallies)
+            said = await self._say(tallies)
         except DatabaseUnavailable as error:
             if not self._database_away:
                 logger.warning("Live results wait for the database: %s", error)
@@ -380,7 +460,8 @@ class Hub:
         self._database_away = False
         for question, waiting in asked.items():
             if question in self._channels:
-                self._publish(question, tallies.get(question), waiting)
+                tally = tallies.get(question)
+                self._publish(question, tally, said.get(question, {}), waiting)
 
     async def _in_thread(self, ask: Callable[[A], T], argument: A) -> T:
         loop = asyncio.get_running_loop()
@@ -404,8 +485,22 @@ class Hub:
                 if not channel.viewers:
                     del self._channels[question]
 
+    async def _say(self, tallies: dict[int, Numbers]) -> dict[int, dict[View, bytes]]:
+        """Say what has changed, once in each view that is watched; in the thread, for a table of rounds takes its time."""
+        to_say = {
+            question: (tally, views)
+            for question, tally in tallies.items()
+            if (channel := self._channels.get(question))
+            and (views := channel.views_to_say(tally))
+        }
+        return await self._in_thread(say_all, to_say) if to_say else {}
+
     def _publish(
-        self, question: int, tally: Numbers | None, waiting: set[Viewer]
+        self,
+        question: int,
+        tally: Numbers | None,
+        said: dict[View, bytes],
+        waiting: set[Viewer],
     ) -> None:
         channel = self._channels[question]
         if tally is None:
@@ -413,9 +508,9 @@ class Hub:
         elif tally["question"]["state"] == "closed":
             # The last event has the result, so it waits for what is still to be counted.
             if not lacks_votes(tally):
-                self._channels.pop(question).close(tally)
+                self._channels.pop(question).close(tally, said)
         else:
-            channel.publish(tally, waiting, self._clock())
+            channel.publish(tally, said, waiting, self._clock())
             if not channel.viewers:
                 del self._channels[question]
 
@@ -447,9 +542,9 @@ hub = Hub()
 class EventStream(StreamingHttpResponse):
     """The answer of polls:live: the handler sends its head, and the hub its body."""
 
-    def __init__(self, question: int, right: Right, known: int) -> None:
+    def __init__(self, subscription: Subscription) -> None:
         super().__init__((), content_type="text/event-stream")
         self["Cache-Control"] = "no-store"
         # nginx would hold small events back.
         self["X-Accel-Buffering"] = "no"
-        self.subscription = Subscription(question, right, known)
+        self.subscription = subscription

@@ -11,20 +11,24 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import Busy, ballots_file, fingerprint
-from ..counting.tally import Tally, in_play, lacks_votes, tally_of
+from ..counting.shown import ballots_alone
+from ..counting.tally import Tally, count, in_play, lacks_votes, tally_of
 from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag
-from .lookups import visible_or_403
+from .lookups import asks_for_ballots_alone, published_or_404, visible_or_403
 from .results_svg import STYLE_HASH, draw
 
 
-@cache_for_spectators()
+@cache_for_spectators("only")
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
+    if asks_for_ballots_alone(request):
+        alone = ballots_alone(count(published_or_404(question_id)))
+        return tag(JsonResponse(alone), alone["ballots"])
     tally = tally_of(visible_or_403(request, question_id))
     return tag(JsonResponse(tally), tally["version"])
 

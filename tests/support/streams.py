@@ -1,5 +1,6 @@
 """A viewer of a live stream, over a bare socket."""
 
+import codecs
 import contextlib
 import json
 import socket
@@ -16,11 +17,16 @@ class Stream:
     base: str
     question: int
     last_event_id: str = ""
+    query: str = ""
     receive_buffer: int = 0
     cookies: dict[str, str] = field(default_factory=dict)
     text: str = ""
     ended: bool = False
     connection: socket.socket = field(init=False)
+    # A character may come in two parts.
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=codecs.getincrementaldecoder("utf-8")
+    )
 
     def __post_init__(self) -> None:
         host, port = self.base.removeprefix("http://").split(":")
@@ -31,7 +37,10 @@ class Stream:
             )
         self.connection.settimeout(10)
         self.connection.connect((host, int(port)))
-        head = [f"GET /polls/{self.question}/live/ HTTP/1.1", "Host: localhost"]
+        head = [
+            f"GET /polls/{self.question}/live/{self.query} HTTP/1.1",
+            "Host: localhost",
+        ]
         if self.last_event_id:
             head.append(f"Last-Event-ID: {self.last_event_id}")
         if self.cookies:
@@ -43,7 +52,7 @@ class Stream:
         self.connection.settimeout(max(0.001, seconds))
         with contextlib.suppress(TimeoutError):
             data = self.connection.recv(65536)
-            self.text += data.decode()
+            self.text += self.decoder.decode(data)
             self.ended = not data or self.text.endswith("\r\n0\r\n\r\n")
 
     def read(self, seconds: float = 0.6) -> "Stream":
