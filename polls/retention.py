@@ -8,7 +8,7 @@ import datetime
 import secrets
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from django.conf import settings
@@ -135,7 +135,15 @@ def forget_log_ins(questions: list[Question]) -> None:
     User.objects.update(last_login=None)
 
 
-def delete_ballots(question: Question) -> int:
+# Is told how many of how many are done.
+Report = Callable[[int, int], object]
+
+
+def _tell_nobody(done: int, total: int) -> None:
+    pass
+
+
+def delete_ballots(question: Question, report: Report = _tell_nobody) -> int:
     """Delete the ballots of a closed question for good, and leave its totals; return how many.
 
     A run that is broken off can be begun again.
@@ -147,11 +155,11 @@ def delete_ballots(question: Question) -> int:
     ballots = question.ballot_set.values_list("pk", flat=True)
     return sum(
         Ballot.objects.filter(pk__in=batch).bulk_delete()
-        for batch in _batches(ballots, DELETED_AT_ONCE)
+        for batch in _batches(ballots, DELETED_AT_ONCE, report)
     )
 
 
-def forget_voters(question: Question) -> None:
+def forget_voters(question: Question, report: Report = _tell_nobody) -> None:
     """Erase for good what ties voters to the ballots of a closed question.
 
     The salt goes last: a run that is broken off can be begun again.
@@ -159,7 +167,7 @@ def forget_voters(question: Question) -> None:
     _close_gaps_between_marks(question)
     # By receipt, an order that says nothing of who came when.
     ballots = question.ballot_set.order_by("receipt").values_list("pk", flat=True)
-    for batch in _batches(ballots, REWRITTEN_AT_ONCE):
+    for batch in _batches(ballots, REWRITTEN_AT_ONCE, report):
         with transaction.atomic():
             question.choice_set.lock()
             _rewrite_ballots(Ballot.objects.filter(pk__in=batch), question.closes_at)
@@ -198,13 +206,18 @@ def _close_gaps_between_marks(question: Question) -> None:
             _rewrite_marks(Mark.objects.filter(pk__in=batch))
 
 
-def _batches(ids: models.QuerySet[models.Model, int], size: int) -> Iterator[list[int]]:
+def _batches(
+    ids: models.QuerySet[models.Model, int],
+    size: int,
+    report: Report = _tell_nobody,
+) -> Iterator[list[int]]:
     """Yield the ids in batches; in 8 bytes of memory an id.
 
     The pause lets others write: who waits for SQLite looks every tenth of a second whether it is free.
     """
     left = array("q", ids.iterator())
     for start in range(0, len(left), size):
+        report(start, len(left))
         yield list(left[start : start + size])
         if start + size < len(left):
             time.sleep(0.1)

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from collections.abc import Callable
 
 from django.conf import settings
 from django.core.management import call_command
@@ -8,6 +9,7 @@ from ... import retention
 from ...erasure import NotOverwritten, erasing, is_overdue
 from ...models import Question
 from ...retention import Due
+from ..progress import Progress
 
 WHY_NOTHING = (
     "neither an option nor FORGET_VOTERS_DAYS, DELETE_BALLOTS_DAYS or DELETE_POLLS_DAYS "
@@ -45,8 +47,10 @@ class Command(BaseCommand):
         delete_ballots: int | None,
         delete_polls: int | None,
         yes: bool,
+        verbosity: int,
         **options: object,
     ) -> None:
+        self.progress = Progress(self.stderr, verbosity)
         days = delete_polls, delete_ballots, forget_voters
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
@@ -84,12 +88,15 @@ class Command(BaseCommand):
         try:
             with erasing():
                 refused = self._purge(due)
+                self.progress.begin("Writing the database's files anew.")
         except NotOverwritten as reason:
             raise CommandError(
                 f"It is deleted, but the database's files could not be written anew ({reason}), and what was deleted "
                 "can still be found in them. Make room, or wait until nobody else uses the database, and say "
                 "purge --yes again."
             ) from None
+        finally:
+            self.progress.clear()
         if overdue:
             self.stdout.write("What was deleted before is gone from the files too.")
         if refused:
@@ -106,20 +113,25 @@ class Command(BaseCommand):
         voters = [q for q in due.forget_voters if self._adds_up(q)]
         retention.forget_log_ins(due.delete_polls + ballots + voters)
         for question in due.delete_polls:
-            number = retention.delete_ballots(question)
+            number = retention.delete_ballots(question, self._report(question))
             self._done(question, f"poll and {number} ballots deleted")
             question.delete()
         for question in ballots:
-            number = retention.delete_ballots(question)
+            number = retention.delete_ballots(question, self._report(question))
             self._done(question, f"{number} ballots deleted, totals kept")
         for question in voters:
-            retention.forget_voters(question)
+            retention.forget_voters(question, self._report(question))
             self._done(question, "voters forgotten")
         done = len(ballots + voters)
         return len(due.delete_ballots + due.forget_voters) - done
 
+    def _report(self, question: Question) -> Callable[[int, int], None]:
+        return self.progress.saying(f"Question {question.pk}, ballots")
+
     def _adds_up(self, question: Question) -> bool:
+        self.progress.begin(f"Counting question {question.pk} once more.")
         found = retention.last_recount(question)
+        self.progress.clear()
         for sentence in found:
             self.stderr.write(sentence)
         if found:
@@ -129,4 +141,5 @@ class Command(BaseCommand):
         return not found
 
     def _done(self, question: Question, what: str) -> None:
+        self.progress.clear()
         self.stdout.write(f"Question {question.pk} “{question}”: {what}.")

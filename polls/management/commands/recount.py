@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ...counting import recount
 from ...counting.tally import Tally, tally_of
 from ...models import Ballot, Question, QuestionQuerySet
+from ..progress import Progress
 
 
 class Command(BaseCommand):
@@ -28,8 +29,10 @@ class Command(BaseCommand):
         self,
         question: int | None,
         repair: bool,
+        verbosity: int,
         **options: object,
     ) -> None:
+        self.progress = Progress(self.stderr, verbosity)
         questions = Question.objects.order_by("pk")
         if question is not None:
             questions = questions.filter(pk=question)
@@ -45,7 +48,8 @@ class Command(BaseCommand):
     def _recount(self, questions: QuestionQuerySet, repair: bool) -> bool:
         """Say what is found, and repair it if asked to; return whether all adds up now."""
         totals = wrong = 0
-        for question in questions.iterator():
+        number = questions.count()
+        for question in self.progress.of(questions.iterator(), number, "Questions"):
             if question.ballots_deleted_at:
                 self.stdout.write(_not_recounted(question))
             found = list(recount.wrong_totals(question))
@@ -53,12 +57,14 @@ class Command(BaseCommand):
                 recount.repair(question)
             bad = list(recount.wrong_ballots(question))
             totals, wrong = totals + len(found), wrong + len(bad)
+            if found + bad:
+                self.progress.clear()
             for sentence in found + bad:
                 self.stdout.write(sentence)
         ballots = Ballot.objects.filter(question__in=questions).count()
         repaired = " (repaired)" if repair and totals else ""
         self.stdout.write(
-            f"Questions: {questions.count()}. Ballots: {ballots}. "
+            f"Questions: {number}. Ballots: {ballots}. "
             f"Totals that differ: {totals}{repaired}. "
             f"Questions with unsound or other ballots: {wrong}."
         )
