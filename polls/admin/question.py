@@ -30,8 +30,8 @@ from ..serving.decorators import allow
 from .choices import write_choices
 from .invitations import codes
 from .live import live, numbers
-from .poll_files import export_polls, import_polls, takes_a_file
 from .moments import MomentField, MomentWidget
+from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
 from .sharing import qr_file, share
 
@@ -118,7 +118,10 @@ class QuestionAdmin(admin.ModelAdmin):
         (gettext_lazy("Who sees"), {"fields": ["results"]}),
         (
             gettext_lazy("More"),
-            {"fields": ["may_change", "receipts", "may_embed"], "classes": ["collapse"]},
+            {
+                "fields": ["may_change", "receipts", "may_embed", "language"],
+                "classes": ["collapse"],
+            },
         ),
     ]
     list_display = [
