@@ -149,7 +149,7 @@ def test_it_counts_ballots_and_not_marks(admin_client, question):
     question.refresh_from_db()
     cast(question, "a" * 32, list(question.choice_set.values_list("pk", flat=True)))
     page = admin_client.get(LIST)
-    assert '<td class="field-ballots">1</td>' in page.text
+    assert 'aria-label="1, live">1</a>' in page.text
 
 
 def test_it_lists_state_dates_and_ballots(admin_client, ask):

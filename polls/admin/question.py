@@ -29,7 +29,7 @@ from ..models import (
 from ..serving.decorators import allow
 from .choices import write_choices
 from .invitations import codes
-from .live import live, numbers
+from .live import grouped, live, numbers
 from .moments import MomentField, MomentWidget
 from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
@@ -48,7 +48,7 @@ admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
 
 # What the buttons above the form do once it is saved, so that nothing that was typed is lost.
-NEXT = ["_share", "_codes", "_close", "_duplicate"]
+NEXT = ["_live", "_share", "_codes", "_close", "_duplicate"]
 
 WHEN = gettext_lazy("When")
 STATES = {
@@ -160,8 +160,12 @@ class QuestionAdmin(admin.ModelAdmin):
         return format_html('<span class="pill {}">{}</span>', state, STATES[state])
 
     @admin.display(description=gettext_lazy("ballots"))
-    def ballots(self, question: "CountedQuestion") -> int:
-        return question.ballots
+    def ballots(self, question: "CountedQuestion") -> SafeString:
+        address = reverse("admin:polls_question_live", args=[question.pk])
+        number = grouped(question.ballots)
+        name = _("%(ballots)s, live") % {"ballots": number}
+        link = '<a href="{}" aria-label="{}">{}</a>'
+        return format_html(link, address, name, number)
 
     @admin.display(description=gettext_lazy("opens"), ordering="pub_date")
     def opens(self, question: Question) -> str:
