@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
-from .models import Choice, Question, Results, Voters
+from .models import Choice, Question, Results, Voters, languages
 
 # Bytes: some ten thousand polls.
 MAX_SIZE = 4 * 1024 * 1024
@@ -136,6 +136,12 @@ def _yes_or_no(text: str) -> bool:
     return text.lower() in {"yes", "true"}
 
 
+def _language(text: str) -> str:
+    if text not in dict(languages()):
+        raise _Wrong(_("Use the code of a language, such as en, pt or zh-hans."))
+    return text
+
+
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 5):
         raise _Wrong(_("Use a whole number."))
@@ -184,7 +190,8 @@ FIELDS = {
     "results": Field("results", _one_of(Results.values)),
     "may_change": Field("may_change", _yes_or_no),
     "receipts": Field("receipts", _yes_or_no),
-    "language": Field("language", _text),
+    "may_embed": Field("may_embed", _yes_or_no),
+    "language": Field("language", _language),
 }
 LIMITS = ("at_least", "at_most")
 KEYS = [*FIELDS, "choices"]

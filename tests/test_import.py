@@ -73,11 +73,17 @@ def test_the_demo_has_a_poll_of_each_kind(load):
     assert [key for key in poll_file.KEYS if f"{key}:" not in DEMO.read_text()] == []
 
 
+def test_it_has_all_that_organisers_say():
+    said = [f.name for f in Question._meta.fields if f.editable and f.name != "id"]
+    assert {field.name for field in poll_file.FIELDS.values()} == set(said)
+
+
 def test_what_is_exported_is_imported_as_it_was(load, ask):
     load(DEMO.read_text())
     ask("Yes: or no?", "Yes", "no", "12:30", "~", "- x", "", "#1", " a ", "2026-12-01")
     ask('Odd "quotes" & *signs*', "a\nb\n", "\u2028", "漢字", "شكراً", "🗳", "!", "'")
     ask("x" * 200, "y " * 99 + "yy", "null", closes=2, receipts=False, may_change=False)
+    ask("أي يوم؟", "اليوم", "غدًا", language="ar", may_embed=True)
     ask("When?", "1", "2", voters="codes", results="organisers", opens=5, closes=9)
     Choice.objects.filter(choice_text="").delete()
     before, text = stored(), written()
@@ -137,6 +143,7 @@ WRONG = [
         POLL + "  may_change: perhaps\n",
         "line 3: may_change is 'perhaps'. Use yes or no.",
     ),
+    (POLL + "  language: English\n", "line 3: language is 'English'. Use the code"),
     (POLL + "  at_most: 1\n", "line 3: A poll of the kind one has no at_most."),
     (
         POLL + "  kind: several\n  at_most: two\n",
