@@ -43,7 +43,7 @@ def test_it_works(client, poll, ann):
     client.force_login(ann)
     assert vote(client, poll).status_code == 302
     assert Ballot.objects.count() == 1
-    assert "Your vote is counted." in client.get(f"/polls/{poll.pk}/results/").text
+    assert "Your vote is counted" in client.get(f"/polls/{poll.pk}/results/").text
 
 
 def test_signed_out_the_vote_waits_for_the_log_in(client, poll, ann):

@@ -1,4 +1,5 @@
 import csv
+import datetime
 import html
 import io
 import json
@@ -10,6 +11,8 @@ from polls.counting.tally import tallies_of
 from polls.models import Question
 from polls.voting.cast import cast
 from tests.support.ballots import voted
+
+LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
@@ -283,3 +286,43 @@ def test_it_takes_two_queries(client, ask, django_assert_num_queries, name, numb
     question = ask("Many?", *map(str, range(number)))
     with django_assert_num_queries(2):
         client.get(f"/polls/{question.pk}/{name}")
+
+
+def test_on_paper_it_says_its_address(client, counted):
+    page = client.get(f"/polls/{counted.pk}/results/").text
+    assert f"http://testserver/polls/{counted.pk}/results/ <span data-printed>" in page
+
+
+def test_a_voter_is_told_first_and_can_copy_the_receipt(client, question):
+    client.get(f"/polls/{question.pk}/")
+    client.post(
+        f"/polls/{question.pk}/vote/", {"choice": question.choice_set.first().pk}
+    )
+    page = client.get(f"/polls/{question.pk}/results/").text
+    order = ["Your vote is counted", "data-copy=", "<h1", "data-outcome", "<meter"]
+    places = [page.index(words) for words in order]
+    assert places == sorted(places)
+    assert re.search('data-copy="[0-9A-Z-]{14}" data-copied="Copied" hidden>', page)
+    assert "polls/copy.js" in page
+
+
+def test_a_stranger_loads_no_script_to_copy(client, counted):
+    assert "copy.js" not in client.get(f"/polls/{counted.pk}/results/").text
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({}, "After the close all ballots are listed here"),
+        ({"closes_at": LONG_AGO}, "Every ballot is in this list"),
+        (
+            {"closes_at": LONG_AGO, "ballots_deleted_at": LONG_AGO},
+            "The ballots were deleted when their time was over",
+        ),
+    ],
+)
+def test_it_says_how_to_check_the_count(client, counted, change, words):
+    Question.objects.update(pub_date=LONG_AGO, **change)
+    page = client.get(f"/polls/{counted.pk}/results/").text
+    assert words in page[page.index("Check the count") :]
+    assert ('/ballots.csv"' in page) == (list(change) == ["closes_at"])

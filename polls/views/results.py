@@ -49,7 +49,8 @@ WALL_ROWS = 8
 WORDY = 40
 
 
-@cache_for_spectators()
+# On paper it says its address.
+@cache_for_spectators(names_host=True)
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
@@ -62,6 +63,7 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
         "receipt": spell(own.receipt) if own and question.receipts else "",
         "fingerprint": _fingerprint(question) if is_visible else "",
         "tie_rule": TIE_RULE,
+        "address": address(request, question.results_url),
     }
     return _render_tally(request, "polls/results.html", question, is_visible, context)
 

@@ -244,7 +244,7 @@ def test_logging_in_keeps_the_choice(page, site):
 def test_a_receipt_is_found_by_typing(page, site):
     question = site.ask()
     vote(page, question, "Blue")
-    receipt = page.locator(".counted a").text_content()
+    receipt = page.locator(".receipt a").text_content()
     page.get_by_role("link", name="Check a receipt").click()
     page.get_by_label("Receipt").fill(receipt.lower())
     page.get_by_role("button", name="Check").click()

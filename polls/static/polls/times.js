@@ -11,3 +11,8 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   if (time.title) time.title = words;
   else time.textContent = words;
 }
+
+// On paper, until when its numbers are right.
+addEventListener("beforeprint", () => {
+  for (const place of document.querySelectorAll("[data-printed]")) place.textContent = written.format(new Date());
+});
