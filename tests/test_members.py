@@ -48,7 +48,7 @@ def test_it_works(admin_client, ask):
     assert not ann.is_staff and not ann.has_usable_password()
     assert bob.is_staff and [str(group) for group in bob.groups.all()] == ["Organisers"]
     first, second = links(sheet)
-    assert ">ann</h3>" in sheet and "It works once, until" in sheet
+    assert ">ann</h2>" in sheet and "It works once, until" in sheet
     question = ask("Which colour?", "Red", "Blue", voters="accounts")
     assert vote(choose(first), question).status_code == 302
     assert question.ballot_set.count() == 1

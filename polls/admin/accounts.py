@@ -7,17 +7,18 @@ that makes them, and nowhere else.
 import csv
 import datetime
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import ManyToManyField, QuerySet
+from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -44,13 +45,30 @@ def _link(request: HttpRequest, user: User) -> str:
     return address(request, reverse("set_password", args=[uid, token]))
 
 
-admin.site.unregister(User)
+admin.site.unregister([User, Group])
+
+
+@admin.register(Group)
+class RightsAdmin(GroupAdmin):
+    filter_horizontal = []
 
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):
     list_display = ["username", "first_name", "last_name", "is_staff", "is_active"]
     actions = ["make_links"]
+    # Django's two lists with arrows have icons whose names no screen reader is allowed to read.
+    filter_horizontal = []
+
+    def formfield_for_manytomany(
+        self,
+        db_field: "ManyToManyField[Any, Any]",
+        request: HttpRequest,
+        **kwargs: Any,
+    ) -> ModelMultipleChoiceField | None:
+        if db_field.name == "groups":
+            kwargs["widget"] = CheckboxSelectMultiple
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
