@@ -182,15 +182,16 @@ def new_voter_salt() -> str:
 class Question(models.Model):
     question_text = models.CharField("question", max_length=200)
     pub_date = models.DateTimeField(
-        "date published",
+        "opens",
         default=timezone.now,
-        help_text="The question is visible and open for votes from this moment.",
+        help_text="From this moment on people find the poll and can vote. Empty: at once, when you save.",
     )
     closes_at = models.DateTimeField(
         "closes",
         null=True,
         blank=True,
-        help_text="No vote counts from this moment on. Leave it empty for a question that stays open.",
+        help_text="No vote counts from this moment on. A day without a time: the end of that day. "
+        "Empty: the poll stays open until you close it.",
     )
     kind = models.CharField(
         max_length=10,
@@ -222,8 +223,9 @@ class Question(models.Model):
         choices=Voters.choices,
         default=Voters.ANYONE,
         db_default=Voters.ANYONE,
-        help_text="Once a browser is beaten by a private window. Accounts are made under Users, codes after "
-        "saving, with the button above the form.",
+        help_text="Anyone: nothing to prepare, but whoever opens a private window can vote again. Signed in: each "
+        "voter needs an account on this site. By invitation code: after saving, you print a slip with a code for "
+        "each voter.",
     )
     results = models.CharField(
         "who sees results",
@@ -231,21 +233,21 @@ class Question(models.Model):
         choices=Results.choices,
         default=Results.ALWAYS,
         db_default=Results.ALWAYS,
-        help_text="Organisers always see them, and everyone sees how many ballots there are. "
-        "Once a ballot is cast this can only get stricter.",
+        help_text="Organisers always see them, and everyone sees how many have voted. "
+        "Once somebody has voted, this can only get stricter.",
     )
     may_change = models.BooleanField(
         "voters may change or withdraw their vote",
         default=True,
         db_default=True,
-        help_text="While the poll is open. Once a ballot is cast this can be switched off, but not on.",
+        help_text="As long as the poll is open. Once somebody has voted, you can switch this off, but not on.",
     )
     receipts = models.BooleanField(
         "voters get a receipt",
         default=True,
         db_default=True,
-        help_text="A code that shows, to whoever has it, that the ballot is counted and for what: "
-        "also to somebody who buys votes.",
+        help_text="A code with which voters check that their ballot is counted. It shows to whoever has it what "
+        "was voted for: also to somebody who buys votes.",
     )
     language = models.CharField(
         _("language of the poll"),

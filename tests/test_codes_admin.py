@@ -213,11 +213,11 @@ def test_it_rejects_numbers_that_are_not_there(
 
 def test_only_a_question_with_codes_has_the_button(admin_client, question):
     change = f"/admin/polls/question/{question.pk}/change/"
-    assert "Invitation codes" not in admin_client.get(change).text
+    assert "_codes" not in admin_client.get(change).text
     page = admin_client.post(path(question), {"number": 1, "make": "csv"}, follow=True)
     assert "This question takes no invitation codes." in page.text
     Question.objects.update(voters="codes")
-    assert f'<a href="{path(question)}">' in admin_client.get(change).text
+    assert 'name="_codes"' in admin_client.get(change).text
     assert Invitation.objects.count() == 0
 
 
@@ -228,7 +228,7 @@ def test_it_requires_permission_to_change(client, invited):
     client.force_login(viewer)
     assert client.get(path(invited)).status_code == 403
     assert make(client, invited).status_code == 403
-    assert path(invited) not in client.get(path(invited)[:-6] + "change/").text
+    assert "_codes" not in client.get(path(invited)[:-6] + "change/").text
     assert Invitation.objects.count() == 0
 
 

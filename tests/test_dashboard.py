@@ -13,7 +13,7 @@ from polls.admin import dashboard
 from polls.counting.turnout import turnout
 from polls.models import Ballot, Question
 from polls.retention import forget_voters
-from tests.support.admin_forms import LIST
+from tests.support.admin_forms import LIST, load, save
 from tests.support.ballots import voted
 
 
@@ -112,7 +112,16 @@ def test_a_question_has_live_numbers_of_its_own(admin_client, question):
 def test_it_says_who_else_does_not_see_them(admin_client, question):
     Question.objects.update(results="closed")
     page = admin_client.get(f"{LIST}{question.pk}/live/").text
-    assert "Only organisers see these results now. Do not project this page." in page
+    assert "Hidden from voters until the close: do not project this page." in page
+
+
+def test_list_form_and_sharing_page_lead_there(admin_client, question):
+    live = f"{LIST}{question.pk}/live/"
+    assert f'href="{live}"' in admin_client.get(LIST).text
+    assert f'href="{live}"' in admin_client.get(f"{LIST}{question.pk}/share/").text
+    page = load(admin_client, question)
+    answer = save(admin_client, question, page, _live="")
+    assert answer.headers["Location"] == live
 
 
 def cast_at_hours(question: Question, *hours: int) -> Question:

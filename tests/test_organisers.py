@@ -29,7 +29,7 @@ def staff(db):
 
 def test_who_may_add_questions_adds_their_choices(staff):
     client = staff("add")
-    assert 'name="choice_set-0-choice_text"' in client.get(f"{LIST}add/").text
+    assert 'name="choices"' in client.get(f"{LIST}add/").text
     assert client.post(f"{LIST}add/", form()).status_code == 302
     assert Question.objects.get().choice_set.count() == 2
     page = client.post(f"{LIST}add/", form(choices=[]))
@@ -38,18 +38,15 @@ def test_who_may_add_questions_adds_their_choices(staff):
 
 def test_who_may_change_questions_changes_their_choices(staff, question):
     client, path = staff("change"), f"{LIST}{question.pk}/change/"
-    assert 'name="choice_set-0-choice_text"' in client.get(path).text
-    red, blue = question.choice_set.order_by("id")
-    data = form(choices=["Green", "Blue", "Black"], existing=[red, blue])
-    data["choice_set-1-DELETE"] = "on"
-    assert client.post(path, data).status_code == 302
+    assert 'name="choices"' in client.get(path).text
+    assert client.post(path, form(choices=["Green", "Black"])).status_code == 302
     texts = question.choice_set.order_by("id").values_list("choice_text", flat=True)
     assert list(texts) == ["Green", "Black"]
 
 
 def test_who_may_view_questions_reads_their_choices(staff, question):
     page = staff("view").get(f"{LIST}{question.pk}/change/").text
-    assert "Red" in page and "choice_set-0-choice_text" not in page
+    assert "Red" in page and 'name="choices"' not in page
     assert 'type="submit" value="Save"' not in page
 
 
@@ -77,7 +74,8 @@ def test_who_may_not_see_it_there_does_not(staff, question, actions):
 )
 def test_a_copy_is_offered_to_who_can_edit_it(staff, question, actions, offered):
     client, copy = staff(*actions), f"{LIST}{question.pk}/duplicate/"
-    assert (copy in client.get(f"{LIST}{question.pk}/change/").text) == offered
+    page = client.get(f"{LIST}{question.pk}/change/").text
+    assert ('name="_duplicate"' in page) == offered
     assert ('value="duplicate"' in client.get(LIST).text) == offered
     act(client, "duplicate", question)
     page = client.post(copy, follow=True)
@@ -104,7 +102,7 @@ def test_the_group_is_all_that_an_organiser_needs(organiser, question):
     made = {"number": 2, "after": 0, "make": "sheet"}
     assert "No. 2" in organiser.post(codes, made).text
     copy = organiser.post(f"{LIST}{question.pk}/duplicate/", follow=True)
-    assert 'name="choice_set-0-choice_text"' in copy.text
+    assert 'name="choices"' in copy.text
     act(organiser, "close_now", question, sure="yes")
     assert Question.objects.closed().get() == question
     organiser.post(f"{LIST}{question.pk}/delete/", {"post": "yes"})

@@ -1,92 +1,80 @@
-"""The choices on the page of their question: who saves the one saves the others, and what has ballots stays."""
+"""The choices on the page of their question: one a line, so that a list is pasted, put in order and filled in as text."""
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.forms.formsets import DELETION_FIELD_NAME
-from django.http import HttpRequest
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
-from ..audience import sees_all_results
 from ..models import Choice, Question
 
+MAX_CHOICES = 1000
+MAX_LENGTH: int = Choice._meta.get_field("choice_text").max_length or 0
 
-class ChoiceFormSet(forms.BaseInlineFormSet):
-    default_error_messages = forms.BaseInlineFormSet.default_error_messages | {
-        "too_few_forms": "A question needs at least %(num)d choices."
+
+class ChoicesField(forms.CharField):
+    """A list of texts. Lines without a character are no choices."""
+
+    widget = forms.Textarea
+    default_error_messages = {
+        "required": _("A question needs at least 2 choices."),
+        "too_many": _("A question has room for %(most)d choices."),
+        "too_long": _(
+            "Line %(line)d is too long. A choice has room for %(most)d characters."
+        ),
+        "twice": _("Two choices are the same. Change or remove one: “%(text)s”"),
     }
 
-    def clean(self) -> None:
-        if any("id" in errors for errors in self.errors):
-            # The field is hidden, and a row without a choice is not even shown.
-            raise ValidationError(
-                "A choice is not there any more. Open the question anew."
-            )
-        if self.instance.frozen_fields:
-            self._refuse_changes()
-        else:
-            self._compare_texts()
+    def clean(self, value: Any) -> list[str]:
+        texts = _lines(super().clean(value))
+        if len(texts) < 2:
+            raise ValidationError(self.error_messages["required"], code="required")
+        if len(texts) > MAX_CHOICES:
+            self._refuse("too_many", most=MAX_CHOICES)
+        for line, text in enumerate(texts, 1):
+            if len(text) > MAX_LENGTH:
+                self._refuse("too_long", line=line, most=MAX_LENGTH)
+            if text in texts[: line - 1]:
+                self._refuse("twice", text=text)
+        return texts
 
-    def _refuse_changes(self) -> None:
-        """Refuse a page that was loaded before the first ballot: a later one shows the choices as text."""
-        if self.has_changed():
-            raise ValidationError(
-                "The choices cannot change any more. They are what people have voted on: "
-                "duplicate the question instead."
-            )
+    def _refuse(self, code: str, **params: object) -> None:
+        raise ValidationError(self.error_messages[code], code=code, params=params)
 
-    def _compare_texts(self) -> None:
-        rows = [form.cleaned_data for form in self.forms]
-        kept = [row for row in rows if not row.get(DELETION_FIELD_NAME)]
-        texts = [row["choice_text"] for row in kept if row.get("choice_text")]
-        if len(set(texts)) < len(texts):
-            raise ValidationError("Two choices are the same. Change or remove one.")
-        least = self.instance.min_choices
-        if not any(self.errors) and least > len(texts):
-            raise ValidationError(
-                f"A ballot needs at least {least} choices, and there are {len(texts)}. "
-                "Add choices, or lower “At least”."
-            )
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        # A browser sends other line ends than it was given.
+        return _lines(initial or "") != _lines(data or "")
 
 
-class ChoiceInline(admin.TabularInline):
-    model = Choice
-    formset = ChoiceFormSet
-    min_num = 2
-    extra = 1
-    # The running total is the ballots' business, nobody's to write.
-    readonly_fields = ["votes"]
-
-    def get_formset(
-        self, request: HttpRequest, obj: Question | None = None, **kwargs: Any
-    ) -> type[forms.BaseInlineFormSet]:
-        # What has ballots is not counted again: from an older version there may be one choice alone.
-        kwargs["validate_min"] = not (obj and obj.frozen_fields)
-        return super().get_formset(request, obj, **kwargs)
-
-    # Choices have no permissions of their own: they are part of the question.
-
-    def has_view_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        return sees_all_results(request.user)
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        action = "change" if obj else "add"
-        return request.user.has_perm(f"polls.{action}_question")
-
-    has_add_permission = has_delete_permission = has_change_permission
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-class FrozenChoiceInline(ChoiceInline):
-    """The choices that people have voted on, as text."""
+def read_choices(question: Question) -> list[str]:
+    """Return the texts of a question in their order, each on one line."""
+    texts = question.choice_set.order_by("pk").values_list("choice_text", flat=True)
+    return [" ".join(text.split()) for text in texts]
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: Question | None = None
-    ) -> bool:
-        return False
 
-    has_add_permission = has_delete_permission = has_change_permission
+def write_choices(question: Question, texts: list[str]) -> None:
+    """Make these the choices of a question on which nobody has voted.
+
+    The order of choices is the order of their ids. Nothing refers to them before the first ballot, so the rows stay, and
+    take the texts from first to last: those of a list in another order, or with a line in between.
+    """
+    with transaction.atomic():
+        question.choice_set.lock()
+        rows = list(question.choice_set.order_by("pk"))
+        changed = [row for row, text in zip(rows, texts) if row.choice_text != text]
+        for row, text in zip(rows, texts):
+            row.choice_text = text
+        gone = [row.pk for row in rows[len(texts) :]]
+        added = [
+            Choice(question=question, choice_text=text) for text in texts[len(rows) :]
+        ]
+        Choice.objects.bulk_update(changed, ["choice_text"])
+        question.choice_set.filter(pk__in=gone).delete()
+        Choice.objects.bulk_create(added)
+        if rows and (changed or gone or added):
+            question.note_rewording()

@@ -1,19 +1,23 @@
+import datetime
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.options import InlineModelAdmin
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import connection
+from django.db import connection, models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import (
     Ballot,
@@ -23,11 +27,13 @@ from ..models import (
     QuestionQuerySet,
 )
 from ..serving.decorators import allow
-from .choices import ChoiceInline, FrozenChoiceInline
+from .choices import write_choices
 from .invitations import codes
-from .live import live, numbers
+from .live import grouped, live, numbers
+from .moments import MomentField, MomentWidget
 from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
+from .sharing import qr_file, share
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
@@ -41,15 +47,25 @@ if TYPE_CHECKING:
 admin.site.site_header = admin.site.site_title = "Polls administration"
 admin.site.index_title = "Organise"
 
+# What the buttons above the form do once it is saved, so that nothing that was typed is lost.
+NEXT = ["_live", "_share", "_codes", "_close", "_duplicate"]
+
+WHEN = gettext_lazy("When")
+STATES = {
+    "scheduled": gettext_lazy("Scheduled"),
+    "open": gettext_lazy("Open"),
+    "closed": gettext_lazy("Closed"),
+}
+
 
 class StateFilter(admin.SimpleListFilter):
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(
         self, request: HttpRequest, model_admin: admin.ModelAdmin
     ) -> list[tuple[str, str]]:
-        return [("scheduled", "Scheduled"), ("open", "Open"), ("closed", "Closed")]
+        return [(name, str(label)) for name, label in STATES.items()]
 
     # The admin's query set is the model's own.
     def queryset(  # type: ignore[override]
@@ -72,26 +88,50 @@ class QuestionList(ChangeList):
         self.result_list = [shown[pk] for pk in ids if pk in shown]
 
 
+def _short(moment: datetime.datetime) -> str:
+    return date_format(timezone.localtime(moment), "SHORT_DATETIME_FORMAT")
+
+
+def _clock() -> str:
+    """Say by which clock the form's times are read."""
+    return format_html(
+        _("Times are those of {zone}, where it is {now} now."),
+        zone=timezone.get_current_timezone_name(),
+        now=date_format(timezone.localtime(), "TIME_FORMAT"),
+    )
+
+
+def _next_step(request: HttpRequest) -> str:
+    return next((name for name in NEXT if name in request.POST), "")
+
+
 @admin.register(Question)
 class QuestionAdmin(admin.ModelAdmin):
     form = QuestionForm
+    formfield_overrides = {
+        models.DateTimeField: {"form_class": MomentField, "widget": MomentWidget}
+    }
     fieldsets = [
-        (None, {"fields": ["question_text"]}),
-        ("Dates", {"fields": ["pub_date", "closes_at"]}),
-        ("Kind of question", {"fields": ["kind", LIMITS]}),
-        ("Who votes", {"fields": ["voters", "may_change", "receipts"]}),
-        ("Who sees", {"fields": ["results", "may_embed"]}),
+        (None, {"fields": ["question_text", "choices", "kind", LIMITS]}),
+        (WHEN, {"fields": ["pub_date", "closes_at"]}),
+        (gettext_lazy("Who votes"), {"fields": ["voters"]}),
+        (gettext_lazy("Who sees"), {"fields": ["results"]}),
+        (
+            gettext_lazy("More"),
+            {
+                "fields": ["may_change", "receipts", "may_embed", "language"],
+                "classes": ["collapse"],
+            },
+        ),
     ]
-    inlines = [ChoiceInline]
     list_display = [
-        "question_text",
+        "question",
         "state",
         "ballots",
-        "pub_date",
-        "closes_at",
-        "kind_of_question",
+        "opens",
+        "closes",
         "who_votes",
-        "was_published_recently",
+        "share_link",
     ]
     list_filter = [StateFilter, "kind", "voters", "pub_date"]
     search_fields = ["question_text"]
@@ -102,27 +142,62 @@ class QuestionAdmin(admin.ModelAdmin):
 
     class Media:
         css = {"all": ["polls/admin.css"]}
+        js = ["polls/admin.js"]
 
     def get_changelist(
         self, request: HttpRequest, **kwargs: object
     ) -> type[ChangeList]:
         return QuestionList
 
-    @admin.display(description="Kind", ordering="kind")
-    def kind_of_question(self, question: Question) -> str:
-        return question.get_kind_display().partition(" (")[0]
+    @admin.display(description=gettext_lazy("question"), ordering="question_text")
+    def question(self, question: Question) -> SafeString:
+        text = question.question_text
+        return format_html('<span dir="auto" title="{}">{}</span>', text, text)
 
-    @admin.display(description="Who votes", ordering="voters")
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, question: Question) -> SafeString:
+        state = question.state()
+        return format_html('<span class="pill {}">{}</span>', state, STATES[state])
+
+    @admin.display(description=gettext_lazy("ballots"))
+    def ballots(self, question: "CountedQuestion") -> SafeString:
+        address = reverse("admin:polls_question_live", args=[question.pk])
+        number = grouped(question.ballots)
+        name = _("%(ballots)s, live") % {"ballots": number}
+        link = '<a href="{}" aria-label="{}">{}</a>'
+        return format_html(link, address, name, number)
+
+    @admin.display(description=gettext_lazy("opens"), ordering="pub_date")
+    def opens(self, question: Question) -> str:
+        return _short(question.pub_date)
+
+    @admin.display(description=gettext_lazy("closes"), ordering="closes_at")
+    def closes(self, question: Question) -> str | None:
+        return _short(question.closes_at) if question.closes_at else None
+
+    @admin.display(description=gettext_lazy("who votes"), ordering="voters")
     def who_votes(self, question: Question) -> str:
         return question.get_voters_display().partition(",")[0]
 
-    @admin.display(description="Ballots")
-    def ballots(self, question: "CountedQuestion") -> int:
-        return question.ballots
+    @admin.display(description=gettext_lazy("share"))
+    def share_link(self, question: Question) -> SafeString:
+        address = reverse("admin:polls_question_share", args=[question.pk])
+        name = _("Share: %(question)s") % {"question": question}
+        link = '<a class="button" href="{}" aria-label="{}">{}</a>'
+        return format_html(link, address, name, _("Share"))
 
-    @admin.display(description="State")
-    def state(self, question: Question) -> str:
-        return question.state().capitalize()
+    @admin.display(description=gettext_lazy("choices"))
+    def choices(self, question: Question) -> SafeString:
+        """Show the choices as text, where they cannot change."""
+        rows = question.choice_set.order_by("pk").values_list("choice_text", "votes")
+        items = [
+            (text, ngettext("%(votes)d vote", "%(votes)d votes", n) % {"votes": n})
+            for text, n in rows
+        ]
+        listed = format_html_join(
+            "", '<li><bdi>{}</bdi> <span class="quiet">{}</span></li>', items
+        )
+        return format_html('<ol class="choices">{}</ol>', listed)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -150,27 +225,31 @@ class QuestionAdmin(admin.ModelAdmin):
         with all that was typed still in its place.
         """
         frozen = list(obj.frozen_fields) if obj else []
+        # The wording of choices goes with the question's.
+        frozen += ["choices"] if "question_text" in frozen else []
         if request.method == "POST":
             shown_as_text = request.POST.get("frozen", "").split()
             return [name for name in frozen if name in shown_as_text]
         return frozen
 
-    def get_inlines(
-        self, request: HttpRequest, obj: Question | None
-    ) -> list[type[InlineModelAdmin]]:
-        # The wording of choices goes with the question's.
-        if "question_text" in self.get_readonly_fields(request, obj):
-            return [FrozenChoiceInline]
-        return [ChoiceInline]
-
     def get_fieldsets(
         self, request: HttpRequest, obj: Question | None = None
     ) -> "_FieldsetSpec":
         # Where kinds are offered, admin.css hides the limits of those that have none.
-        if obj is None or obj.rules.has_limits or self._offers_kinds(request, obj):
-            return self.fieldsets
+        has_limits = (
+            obj is None or obj.rules.has_limits or self._offers_kinds(request, obj)
+        )
         return [
-            (name, {"fields": [f for f in options["fields"] if f != LIMITS]})
+            (
+                name,
+                options
+                | {
+                    "fields": [
+                        f for f in options["fields"] if has_limits or f != LIMITS
+                    ]
+                }
+                | ({"description": _clock()} if name is WHEN else {}),
+            )
             for name, options in self.fieldsets
         ]
 
@@ -185,7 +264,9 @@ class QuestionAdmin(admin.ModelAdmin):
         change: bool = False,
         **kwargs: Any,
     ) -> type[forms.ModelForm]:
-        why = obj.frozen_fields if obj else {}
+        why = dict(obj.frozen_fields) if obj else {}
+        if why:
+            why["choices"] = _("They are what people have voted on.")
         kwargs["help_texts"] = QuestionForm.Meta.help_texts | why
         return super().get_form(request, obj, change, **kwargs)
 
@@ -193,8 +274,11 @@ class QuestionAdmin(admin.ModelAdmin):
         self, request: HttpRequest, obj: Question, form: forms.ModelForm, change: bool
     ) -> None:
         # What the form changed, and Question.clean() with it.
-        changed = [n for n in form.initial if getattr(obj, n) != form.initial[n]]
+        stored = [f.name for f in Question._meta.fields if f.name in form.initial]
+        changed = [n for n in stored if getattr(obj, n) != form.initial[n]]
         obj.save(update_fields=changed if change else None)
+        if change and form.changed_data and _next_step(request):
+            self.message_user(request, _("What you changed was saved first."))
 
     def save_related(
         self,
@@ -204,15 +288,35 @@ class QuestionAdmin(admin.ModelAdmin):
         change: bool,
     ) -> None:
         super().save_related(request, form, formsets, change)
-        if change and any(formset.new_objects for formset in formsets):
-            form.instance.note_rewording()
+        if "choices" in form.changed_data:
+            write_choices(form.instance, form.cleaned_data["choices"])
+        if isinstance(form, QuestionForm) and form.warning:
+            self.message_user(request, form.warning, messages.WARNING)
+
+    def response_post_save_add(
+        self, request: HttpRequest, obj: Question
+    ) -> HttpResponseRedirect:
+        if not self.has_view_or_change_permission(request, obj):
+            return super().response_post_save_add(request, obj)
+        return redirect("admin:polls_question_share", obj.pk)
+
+    def response_change(self, request: HttpRequest, obj: Question) -> HttpResponse:
+        step = _next_step(request)
+        if step == "_duplicate":
+            return self.duplicate_one(request, obj.pk)
+        if step == "_close":
+            return redirect("admin:polls_question_close", obj.pk)
+        if step:
+            return redirect(f"admin:polls_question{step}", obj.pk)
+        return super().response_change(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         copy = allow("POST")(view(self.duplicate_one))
         invite = allow("GET", "HEAD", "POST")(view(partial(codes, self)))
-        watch = allow("GET", "HEAD")(view(partial(live, self)))
-        count = allow("GET", "HEAD")(view(partial(numbers, self)))
+        read = allow("GET", "HEAD")
+        watch = read(view(partial(live, self)))
+        count = read(view(partial(numbers, self)))
         take = allow("GET", "HEAD", "POST")(
             takes_a_file(view(partial(import_polls, self)))
         )
@@ -223,6 +327,21 @@ class QuestionAdmin(admin.ModelAdmin):
                 "<int:question_id>/live/numbers.json",
                 count,
                 name="polls_question_numbers",
+            ),
+            path(
+                "<int:question_id>/share/",
+                read(view(partial(share, self))),
+                name="polls_question_share",
+            ),
+            path(
+                "<int:question_id>/share/qr.svg",
+                read(view(partial(qr_file, self))),
+                name="polls_question_qr",
+            ),
+            path(
+                "<int:question_id>/close/",
+                read(view(self.close_one)),
+                name="polls_question_close",
             ),
             path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
             path("<int:question_id>/codes/", invite, name="polls_question_codes"),
@@ -243,10 +362,27 @@ class QuestionAdmin(admin.ModelAdmin):
         until = copy.closes_at and date_format(
             timezone.localtime(copy.closes_at), "DATETIME_FORMAT"
         )
-        closes = f"closes {until}" if until else "stays open"
-        sentence = f"This is the copy. It opens in a week and {closes}; edit it, then set its dates."
+        sentence = _(
+            "This is the copy. It opens in a week and stays open; edit it, then set its dates. "
+            "Without a day under “Opens” it opens at once, when you save."
+        )
+        if until:
+            sentence = _(
+                "This is the copy. It opens in a week and closes %(until)s; edit it, then set its dates. "
+                "Without a day under “Opens” it opens at once, when you save."
+            ) % {"until": until}
         self.message_user(request, sentence, messages.SUCCESS)
         return redirect("admin:polls_question_change", copy.pk)
+
+    def close_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
+        """Ask whether to close this question; the page's button is the action of the list."""
+        question = get_object_or_404(Question.objects.with_ballots(), pk=question_id)
+        if not self.has_change_permission(request, question):
+            raise PermissionDenied
+        if question.is_open:
+            return self._close_page(request, [question], 0)
+        self.message_user(request, _("This poll is not open."), messages.WARNING)
+        return redirect("admin:polls_question_change", question.pk)
 
     def get_view_on_site_url(self, obj: Question | None = None) -> str | None:
         # Before it is published there is nothing to view.

@@ -1,20 +1,24 @@
 """The form of a question's page: its rules, and what it says when another organiser was faster."""
 
 import copy
+import datetime
 import hashlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.contrib.admin.utils import display_for_field
 from django.core.exceptions import ValidationError
-from django.urls import reverse
-from django.utils.html import format_html
+from django.db import models
+from django.utils import timezone
 from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from ..kinds import KINDS
 from ..models import Question, Results
+from .choices import ChoicesField, read_choices
+from .moments import END_OF_DAY, MomentField, MomentWidget
 
 LIMITS = ("min_choices", "max_choices")
 _RULES = [r.most_marks_rule for r in KINDS.values() if r.most_marks_rule]
@@ -32,13 +36,25 @@ class KindSelect(forms.Select):
 
 
 class QuestionForm(forms.ModelForm):
+    choices = ChoicesField(
+        label=gettext_lazy("Choices"),
+        widget=forms.Textarea(attrs={"rows": 6, "dir": "auto"}),
+        help_text=gettext_lazy(
+            "One a line, in the order in which voters read them. You can paste a list."
+        ),
+    )
+
     class Meta:
         # They begin with what the model says, and add what this form does.
         help_texts = {
-            "min_choices": "A ballot with fewer choices is refused. Empty is 1.",
+            "min_choices": gettext_lazy(
+                "A ballot with fewer choices is refused. Empty is 1."
+            ),
             "max_choices": format_lazy(
-                "A ballot with more choices is refused. Leave it empty for as many as there are; {}.",
-                ROOM,
+                gettext_lazy(
+                    "A ballot with more choices is refused. Empty: as many as there are; {room}."
+                ),
+                room=ROOM,
             ),
         }
         widgets = {"kind": KindSelect}
@@ -49,9 +65,9 @@ class QuestionForm(forms.ModelForm):
         self.stored = copy.copy(self.instance)
         # Optimistic lock: the page carries it, so that nobody undoes unseen what another has saved.
         self.version = _version(self.stored) if self.stored.pk else ""
-        if "pub_date" in self.fields:
-            # What it was before is in the database: the page does not get to say.
-            self.fields["pub_date"].show_hidden_initial = False
+        if "choices" in self.fields and self.stored.pk:
+            self.initial["choices"] = "\n".join(read_choices(self.stored))
+        self._prepare_moments()
         if "min_choices" in self.fields:
             self.fields["min_choices"].required = False
         if "results" in self.fields and self.stored.frozen_fields:
@@ -61,20 +77,83 @@ class QuestionForm(forms.ModelForm):
             allowed = order[order.index(self.stored.results) :]
             widget.choices = [c for c in widget.choices if c[0] in allowed]
 
+    def _prepare_moments(self) -> None:
+        opens, closes = self.fields.get("pub_date"), self.fields.get("closes_at")
+        for field in (opens, closes):
+            if field and isinstance(field.widget, MomentWidget):
+                field.widget.name(capfirst(str(field.label)))
+        if opens:
+            # What it was before is in the database: the page does not get to say.
+            opens.show_hidden_initial = False
+            # Empty is at once.
+            opens.required = False
+            if not self.stored.pk:
+                self.initial["pub_date"] = None
+        if isinstance(closes, MomentField):
+            closes.time_of_day = END_OF_DAY
+            closes.widget.empty = _("No end")
+
+    def clean_pub_date(self) -> datetime.datetime:
+        return self.cleaned_data["pub_date"] or timezone.now()
+
     def clean(self) -> None:
         super().clean()
-        # Widgets have no microseconds: a date that stays must stay to the last of them.
+        # Widgets have no seconds: a date that stays must stay to the last of them.
         for name in {"pub_date", "closes_at"}.difference(self.changed_data):
             if name in self.cleaned_data:
                 self.cleaned_data[name] = getattr(self.stored, name)
         if "min_choices" in self.fields:
             self._clean_limits()
+        if "choices" in self.cleaned_data:
+            self._compare_choices()
         loaded = self.data.get("loaded")
-        if loaded and self._has_other_choices():
-            self._refuse_other_choices()
-        elif loaded and loaded != self.version:
-            told = f"{CHANGED}: save again to have it so, or load the page anew to begin with what is stored now."
+        if loaded and loaded != self.version:
+            told = _(
+                "Another organiser has changed this poll since you loaded it, so nothing was saved. Below is what "
+                "you typed: save again to have it so, or load the page anew to begin with what is stored now."
+            )
             self.add_error(None, ValidationError([told, *self._stored_now()]))
+
+    def _compare_choices(self) -> None:
+        """Refuse what comes after the first ballot, and too few for a ballot."""
+        if self.stored.frozen_fields:
+            # Of a page that was loaded before it: a later one shows the choices as text.
+            if "choices" in self.changed_data:
+                told = _(
+                    "The choices cannot change any more. They are what people have voted on: "
+                    "duplicate the question instead."
+                )
+                self.add_error("choices", told)
+            return
+        least, number = (
+            self.cleaned_data.get("min_choices") or 1,
+            self.number_of_choices,
+        )
+        if least > number:
+            told = _(
+                "A ballot needs at least %(least)d choices, and there are %(number)d. "
+                "Add choices, or lower “At least”."
+            )
+            self.add_error("choices", told % {"least": least, "number": number})
+
+    @property
+    def number_of_choices(self) -> int:
+        return len(self.cleaned_data["choices"])
+
+    @property
+    def warning(self) -> str:
+        """What is saved as it was typed, and hardly meant so; empty if nothing is."""
+        most = self.cleaned_data.get("max_choices")
+        if not most or "choices" not in self.cleaned_data:
+            return ""
+        if most <= self.number_of_choices:
+            return ""
+        told = ngettext(
+            "“At most” is %(most)d, and there is %(number)d choice: voters can take all of them.",
+            "“At most” is %(most)d, and there are %(number)d choices: voters can take all of them.",
+            self.number_of_choices,
+        )
+        return told % {"most": most, "number": self.number_of_choices}
 
     def _clean_limits(self) -> None:
         rules = KINDS[self.cleaned_data.get("kind", self.stored.kind)]
@@ -92,43 +171,22 @@ class QuestionForm(forms.ModelForm):
             if limit and rules.most_marks and limit > rules.most_marks:
                 self.add_error(name, f"{capfirst(rules.most_marks_rule)}.")
 
-    def _has_other_choices(self) -> bool:
-        """Tell whether choices were added or removed since the page was loaded: it has rows for those of then."""
-        stored = self.stored.choice_set.values_list("pk", flat=True)
-        return set(self._sent("id")) != set(map(str, stored))
-
-    def _sent(self, name: str) -> list[str]:
-        """Return what was sent of the choices under this name, where it is not empty."""
-        key = re.compile(rf"choice_set-\d+-{name}")
-        return [value for k, value in self.data.items() if value and key.fullmatch(k)]
-
-    def _refuse_other_choices(self) -> None:
-        told = format_html(
-            "{}, to copy it: choices were added or removed, so this page cannot be saved. To change the poll, "
-            '<a href="{}" target="_blank">open it anew</a>.',
-            CHANGED,
-            reverse("admin:polls_question_change", args=[self.stored.pk]),
-        )
-        typed = f"You typed as choices: {', '.join(self._sent('choice_text'))}"
-        self.add_error(None, ValidationError([told, typed, *self._stored_now()]))
-
     def _stored_now(self) -> Iterator[str]:
         """Say what another organiser has stored meanwhile, where it is not what was typed."""
         changed = [f for f in Question._meta.fields if f.name in self.changed_data]
         for field in changed:
-            value = self.initial[field.name]
-            # Django shows a picture.
-            shown = "yes" if value is True else "no" if value is False else ""
-            shown = shown or display_for_field(value, field, "empty")
-            yield f"Stored now as “{str(field.verbose_name).capitalize()}”: {shown}"
-        choices = self.stored.choice_set.order_by("pk")
-        yield f"Stored now as choices: {', '.join(map(str, choices))}"
+            told = _("Stored now as “%(field)s”: %(value)s")
+            label, value = capfirst(field.verbose_name), self.initial[field.name]
+            yield told % {"field": label, "value": _shown(value, field)}
+        choices = ", ".join(read_choices(self.stored))
+        yield _("Stored now as choices: %(choices)s") % {"choices": choices}
 
 
-CHANGED = (
-    "Another organiser has changed this poll since you loaded it, so nothing was saved. "
-    "Below is what you typed"
-)
+def _shown(value: object, field: models.Field) -> str:
+    if isinstance(value, bool):
+        # Django shows a picture.
+        return _("yes") if value else _("no")
+    return display_for_field(value, field, _("empty"))
 
 
 def _version(question: Question) -> str:

@@ -38,10 +38,9 @@ def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def results_svg(request: HttpRequest, question_id: int) -> HttpResponse:
     tally = tally_of(visible_or_403(request, question_id))
-    template, places = draw(tally)
-    context = {"tally": tally, **places}
+    context = {"tally": tally, **draw(tally)}
     content_type = "image/svg+xml; charset=utf-8"
-    response = render(request, template, context, content_type)
+    response = render(request, "polls/results.svg", context, content_type)
     response["Content-Security-Policy"] = settings.CONTENT_SECURITY_POLICY.replace(
         "style-src 'self'", f"style-src 'sha256-{STYLE_HASH}'"
     )

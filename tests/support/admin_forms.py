@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from polls.models import Choice, Question
+from polls.models import Question
 
 LIST = "/admin/polls/question/"
 
@@ -20,13 +20,12 @@ def change_path(question: Question) -> str:
 def form(
     text: str = "Which way?",
     choices: Iterable[str] = ("Left", "Right"),
-    existing: Iterable[Choice] = (),
     **more: object,
 ) -> dict[str, Any]:
     """Return what the page of a question posts: the question and its choices."""
-    choices, existing = list(choices), list(existing)
     data = {
         "question_text": text,
+        "choices": "\r\n".join(choices),
         "pub_date_0": timezone.now().date().isoformat(),
         "pub_date_1": "00:00:00",
         "closes_at_0": "",
@@ -38,13 +37,7 @@ def form(
         "results": "always",
         "may_change": "on",
         "receipts": "on",
-        "choice_set-TOTAL_FORMS": len(choices),
-        "choice_set-INITIAL_FORMS": len(existing),
     }
-    for n, choice in enumerate(choices):
-        data[f"choice_set-{n}-choice_text"] = choice
-    for n, choice in enumerate(existing):
-        data[f"choice_set-{n}-id"] = choice.pk
     return data | more
 
 
@@ -55,7 +48,7 @@ class _FormReader(HTMLParser):
         super().__init__()
         self.sent: dict[str, str] = {}
         self._inside = False
-        self._select = ""
+        self._select = self._text = ""
 
     def handle_starttag(
         self, tag: str, attributes: list[tuple[str, str | None]]
@@ -68,12 +61,24 @@ class _FormReader(HTMLParser):
             return
         elif tag == "select":
             self._select = name
+        elif tag == "textarea":
+            # A first line end belongs to the tag, and not to the text.
+            self._text, self.sent[name] = name, ""
         elif tag == "option" and "selected" in given:
             self.sent[self._select] = given["value"]
         elif tag == "input" and kind == "checkbox" and "checked" in given:
             self.sent[name] = given.get("value", "on")
         elif tag == "input" and name and kind not in {"checkbox", "submit"}:
             self.sent[name] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self.sent[self._text] = self.sent[self._text].removeprefix("\n")
+            self._text = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._text:
+            self.sent[self._text] += data
 
 
 def read_form(page: HttpResponse) -> dict[str, str]:

@@ -1,0 +1,54 @@
+"""What an organiser does with a poll once it is written: hand out its link, put it on a wall, look at it beforehand."""
+
+from typing import TypeAlias
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
+
+from ..models import Question
+from ..qr import draw
+from ..site_url import address, is_local
+
+ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
+
+
+def _visible_question(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
+) -> Question:
+    question = get_object_or_404(Question, pk=question_id)
+    if not modeladmin.has_view_or_change_permission(request, question):
+        raise PermissionDenied
+    return question
+
+
+def share(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
+) -> HttpResponse:
+    question = _visible_question(modeladmin, request, question_id)
+    link = address(request, question.get_absolute_url())
+    context = modeladmin.admin_site.each_context(request) | {
+        "title": "Share",
+        "opts": modeladmin.opts,
+        "question": question,
+        "state": question.state(),
+        "link": link,
+        "qr": draw(link),
+        "is_local": is_local(request),
+        "may_change": modeladmin.has_change_permission(request, question),
+    }
+    return render(request, "admin/polls/question/share.html", context)
+
+
+def qr_file(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
+) -> HttpResponse:
+    """Answer with the QR code alone, as a file for slides and posters."""
+    question = _visible_question(modeladmin, request, question_id)
+    qr = draw(address(request, question.get_absolute_url()))
+    svg = render_to_string("admin/polls/question/qr.svg", {"qr": qr})
+    name = f"poll-{question.pk}-qr.svg"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(svg, content_type="image/svg+xml", headers=headers)
