@@ -9,7 +9,7 @@ import enum
 import functools
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.conf.locale import LANG_INFO
@@ -25,7 +25,8 @@ from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .background import after_close
@@ -33,45 +34,54 @@ from .codes import new_code
 from .database import database
 from .kinds import KINDS, Kind, Rules
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
 
 class Voters(models.TextChoices):
-    ANYONE = "anyone", "Anyone, once a browser"
-    ACCOUNTS = "accounts", "Signed in, once an account"
-    CODES = "codes", "By invitation code, once a code"
+    ANYONE = "anyone", _("Anyone, once a browser")
+    ACCOUNTS = "accounts", _("Signed in, once an account")
+    CODES = "codes", _("By invitation code, once a code")
 
 
 class Results(models.TextChoices):
     """Who sees results, from the loosest to the strictest: each is a part of the one before."""
 
-    ALWAYS = "always", "Everyone, always"
-    VOTED = "voted", "Who has voted; everyone after closing"
-    CLOSED = "closed", "Everyone, after closing"
-    ORGANISERS = "organisers", "Organisers only"
+    ALWAYS = "always", _("Everyone, always")
+    VOTED = "voted", _("Who has voted; everyone after closing")
+    CLOSED = "closed", _("Everyone, after closing")
+    ORGANISERS = "organisers", _("Organisers only")
 
 
-RESULTS_RULES: dict[str, str] = {
-    Results.ALWAYS: "Everyone sees the results at any time.",
-    Results.VOTED: "Results are shown to those who have voted, and to everyone after the poll has closed.",
-    Results.CLOSED: "Results are shown after the poll has closed.",
-    Results.ORGANISERS: "Only the organisers see the results of this poll.",
+RESULTS_RULES: dict[str, "_StrPromise"] = {
+    Results.ALWAYS: _("Everyone sees the results at any time."),
+    Results.VOTED: _(
+        "Results are shown to those who have voted, and to everyone after the poll has closed."
+    ),
+    Results.CLOSED: _("Results are shown after the poll has closed."),
+    Results.ORGANISERS: _("Only the organisers see the results of this poll."),
 }
 
 # Said to those who see results that a spectator does not.
-SEEN_BY: dict[str, str] = {
-    Results.VOTED: "Hidden from those who have not voted, until the close: do not project this page.",
-    Results.CLOSED: "Hidden from voters until the close: do not project this page.",
-    Results.ORGANISERS: "Hidden from voters, after the close too: do not project this page.",
+SEEN_BY: dict[str, "_StrPromise"] = {
+    Results.VOTED: _(
+        "Hidden from those who have not voted, until the close: do not project this page."
+    ),
+    Results.CLOSED: _("Hidden from voters until the close: do not project this page."),
+    Results.ORGANISERS: _(
+        "Hidden from voters, after the close too: do not project this page."
+    ),
 }
 
 # What never changes once a ballot was cast, and why. The wording of choices goes with the question's.
 FROZEN = {
-    "question_text": "The wording is what people have voted on",
-    "pub_date": "People have voted since then",
-    "kind": "The ballots are of this kind",
-    "min_choices": "The ballots were cast under this rule",
-    "max_choices": "The ballots were cast under this rule",
-    "voters": "Who has voted as one kind of voter could vote again as another",
-    "receipts": "Voters were told so when they voted",
+    "question_text": _("The wording is what people have voted on."),
+    "pub_date": _("People have voted since then."),
+    "kind": _("The ballots are of this kind."),
+    "min_choices": _("The ballots were cast under this rule."),
+    "max_choices": _("The ballots were cast under this rule."),
+    "voters": _("Who has voted as one kind of voter could vote again as another."),
+    "receipts": _("Voters were told so when they voted."),
 }
 
 
@@ -180,20 +190,25 @@ def new_voter_salt() -> str:
 
 
 class Question(models.Model):
-    question_text = models.CharField("question", max_length=200)
+    question_text = models.CharField(_("question"), max_length=200)
     pub_date = models.DateTimeField(
-        "opens",
+        _("opens"),
         default=timezone.now,
-        help_text="From this moment on people find the poll and can vote. Empty: at once, when you save.",
+        help_text=_(
+            "From this moment on people find the poll and can vote. Empty: at once, when you save."
+        ),
     )
     closes_at = models.DateTimeField(
-        "closes",
+        _("closes"),
         null=True,
         blank=True,
-        help_text="No vote counts from this moment on. A day without a time: the end of that day. "
-        "Empty: the poll stays open until you close it.",
+        help_text=_(
+            "No vote counts from this moment on. A day without a time: the end of that day. "
+            "Empty: the poll stays open until you close it."
+        ),
     )
     kind = models.CharField(
+        _("kind"),
         max_length=10,
         choices=Kind.choices,
         default=Kind.ONE,
@@ -204,50 +219,60 @@ class Question(models.Model):
         ),
     )
     min_choices = models.PositiveSmallIntegerField(
-        "at least",
+        _("at least"),
         default=1,
         db_default=1,
         validators=[MinValueValidator(1)],
-        help_text="A ballot with fewer choices is refused.",
+        help_text=_("A ballot with fewer choices is refused."),
     )
     max_choices = models.PositiveSmallIntegerField(
-        "at most",
+        _("at most"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="A ballot with more choices is refused. Leave it empty for as many as there are.",
+        help_text=_(
+            "A ballot with more choices is refused. Leave it empty for as many as there are."
+        ),
     )
     voters = models.CharField(
-        "who votes",
+        _("who votes"),
         max_length=10,
         choices=Voters.choices,
         default=Voters.ANYONE,
         db_default=Voters.ANYONE,
-        help_text="Anyone: nothing to prepare, but whoever opens a private window can vote again. Signed in: each "
-        "voter needs an account on this site. By invitation code: after saving, you print a slip with a code for "
-        "each voter.",
+        help_text=_(
+            "Anyone: nothing to prepare, but whoever opens a private window can vote again. Signed in: each "
+            "voter needs an account on this site. By invitation code: after saving, you print a slip with a code for "
+            "each voter."
+        ),
     )
     results = models.CharField(
-        "who sees results",
+        _("who sees results"),
         max_length=10,
         choices=Results.choices,
         default=Results.ALWAYS,
         db_default=Results.ALWAYS,
-        help_text="Organisers always see them, and everyone sees how many have voted. "
-        "Once somebody has voted, this can only get stricter.",
+        help_text=_(
+            "Organisers always see them, and everyone sees how many have voted. "
+            "Once somebody has voted, this can only get stricter."
+        ),
     )
     may_change = models.BooleanField(
-        "voters may change or withdraw their vote",
+        _("voters may change or withdraw their vote"),
         default=True,
         db_default=True,
-        help_text="As long as the poll is open. Once somebody has voted, you can switch this off, but not on.",
+        help_text=_(
+            "As long as the poll is open. Once somebody has voted, you can switch this off, but not on."
+        ),
     )
     receipts = models.BooleanField(
-        "voters get a receipt",
+        _("voters get a receipt"),
         default=True,
         db_default=True,
-        help_text="A code with which voters check that their ballot is counted. It shows to whoever has it what "
-        "was voted for: also to somebody who buys votes.",
+        help_text=_(
+            "A code with which voters check that their ballot is counted. It shows to whoever has it what "
+            "was voted for: also to somebody who buys votes."
+        ),
     )
     language = models.CharField(
         _("language of the poll"),
@@ -287,6 +312,8 @@ class Question(models.Model):
     objects = QuestionQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("question")
+        verbose_name_plural = _("questions")
         indexes = [
             models.Index(fields=["-pub_date", "-id"], name="polls_question_newest")
         ]
@@ -294,13 +321,15 @@ class Question(models.Model):
             models.CheckConstraint(
                 condition=Q(closes_at__isnull=True) | Q(closes_at__gte=F("pub_date")),
                 name="polls_question_closes_after_opening",
-                violation_error_message="A question cannot close before it is published.",
+                violation_error_message=_(
+                    "A question cannot close before it is published."
+                ),
             ),
             models.CheckConstraint(
                 condition=Q(min_choices__gte=1)
                 & (Q(max_choices__isnull=True) | Q(max_choices__gte=F("min_choices"))),
                 name="polls_question_min_up_to_max",
-                violation_error_message="“At most” cannot be less than “at least”.",
+                violation_error_message=_("“At most” cannot be less than “at least”."),
             ),
         ]
 
@@ -362,7 +391,9 @@ class Question(models.Model):
         read.update(rewordings=F("rewordings") + 1)
         self.refresh_from_db(fields=["rewordings"])
 
-    @admin.display(boolean=True, ordering="pub_date", description="Published recently?")
+    @admin.display(
+        boolean=True, ordering="pub_date", description=_("Published recently?")
+    )
     def was_published_recently(self) -> bool:
         now = timezone.now()
         return now - datetime.timedelta(days=1) <= self.pub_date <= now
@@ -402,13 +433,13 @@ class Question(models.Model):
 
     @property
     def results_rule(self) -> str:
-        return RESULTS_RULES[self.results]
+        return str(RESULTS_RULES[self.results])
 
     @property
     def seen_by(self) -> str:
         """Say who sees results at this moment; nothing where everyone does."""
         everyone = self.results_visible_to(Audience.SPECTATOR)
-        return "" if everyone else SEEN_BY[self.results]
+        return "" if everyone else str(SEEN_BY[self.results])
 
     def results_visible_to(self, audience: Audience) -> bool:
         return results_visible_to(self.results, self.state(), audience)
@@ -457,17 +488,17 @@ class Question(models.Model):
         return Question.objects.voted_on().filter(pk=self.pk).exists()
 
     @cached_property
-    def frozen_fields(self) -> dict[str, str]:
+    def frozen_fields(self) -> "dict[str, _StrPromise]":
         """What cannot change any more, by field, with the reason. Asked once for an object: a page does so many times."""
         if not self.has_been_voted_on:
             return {}
-        frozen = {name: f"{reason}." for name, reason in FROZEN.items()}
+        frozen = dict(FROZEN)
         if self.state() == "closed":
-            frozen["closes_at"] = (
+            frozen["closes_at"] = _(
                 "The poll has closed and its count is public: duplicate the question instead of opening it again."
             )
         if not self.may_change:
-            frozen["may_change"] = (
+            frozen["may_change"] = _(
                 "That votes are final cannot be taken back, now that people have voted."
             )
         return frozen
@@ -488,19 +519,27 @@ class Question(models.Model):
         """Say which promises of this, the stored question, are broken if it becomes `after`."""
         if not self.frozen_fields:
             return
-        labels = {field.name: str(field.verbose_name) for field in self._meta.fields}
+        labels = {field.name: field.verbose_name for field in self._meta.fields}
         for name, reason in self.frozen_fields.items():
             if getattr(self, name) == getattr(after, name):
                 continue
-            if name in FROZEN:
-                label = labels[name].capitalize()
-                reason = f"“{label}” cannot change any more. {FROZEN[name]}: duplicate the question instead."
-            yield reason
+            if name not in FROZEN:
+                yield str(reason)
+                continue
+            # Translators: the reason is a sentence of its own.
+            sentence = gettext(
+                "“%(field)s” cannot change any more. %(reason)s Duplicate the question instead."
+            )
+            yield sentence % {"field": capfirst(labels[name]), "reason": reason}
         if Results.values.index(after.results) < Results.values.index(self.results):
-            yield "“Who sees results” can only get stricter, now that people have voted."
+            yield gettext(
+                "“Who sees results” can only get stricter, now that people have voted."
+            )
         end, is_closed = after.closes_at, "closes_at" in self.frozen_fields
         if end and end != self.closes_at and end < timezone.now() and not is_closed:
-            yield "People have voted since then. To close the poll at once, use “Close now” above the form."
+            yield gettext(
+                "People have voted since then. To close the poll at once, use “Close now” above the form."
+            )
 
     def close(self) -> bool:
         """Close the question now; return False if it was not open."""
@@ -568,8 +607,8 @@ class Choice(models.Model):
     _loaded = NO_VOTES
 
     question = models.ForeignKey(Question, on_delete=models.CASCADE)
-    choice_text = models.CharField("choice", max_length=200)
-    votes = models.IntegerField(default=0, db_default=0, editable=False)
+    choice_text = models.CharField(_("choice"), max_length=200)
+    votes = models.IntegerField(_("votes"), default=0, db_default=0, editable=False)
     # The ballots on which it is the first mark. Their sum is the number of ballots: a row of its own for that number is one
     # that every vote would wait for.
     first_marks = models.IntegerField(default=0, db_default=0, editable=False)
@@ -579,6 +618,8 @@ class Choice(models.Model):
     objects = ChoiceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("choice")
+        verbose_name_plural = _("choices")
         constraints = [
             models.CheckConstraint(
                 condition=Q(votes__gte=0), name="polls_choice_votes_not_negative"
@@ -707,6 +748,8 @@ class Ballot(models.Model):
     objects = BallotQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("ballot")
+        verbose_name_plural = _("ballots")
         constraints = [
             models.UniqueConstraint(
                 fields=["question", "voter_key"], name="polls_ballot_one_a_voter"
@@ -790,7 +833,8 @@ class Invitation(models.Model):
     objects = InvitationQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "invitation code"
+        verbose_name = _("invitation code")
+        verbose_name_plural = _("invitation codes")
         constraints = [
             models.UniqueConstraint(
                 fields=["question", "voter_key"], name="polls_invitation_one_a_voter"
@@ -801,4 +845,5 @@ class Invitation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Code {self.number} of “{self.question}”"
+        names = {"number": self.number, "question": self.question}
+        return gettext("Code %(number)s of “%(question)s”") % names

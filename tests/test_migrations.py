@@ -12,7 +12,7 @@ from django.utils import timezone
 from polls.models import Question
 from tests.support.ballots import assert_count_adds_up
 
-LATEST = "0013_plainer_help_texts"
+LATEST = "0014_names_for_translation"
 Migrate = Callable[[str], Apps]
 
 KEY, RECEIPT = "5" * 32, "0123456789AB"

@@ -16,7 +16,12 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.functional import lazy
+from django.utils.text import format_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from .. import phrases
 from ..codes import read_code, spell
 from ..models import Question, Voters, is_used
 from ..qr import QrSeries
@@ -34,22 +39,25 @@ Numbered = list[tuple[int, str]]
 def _why_none(question: Question) -> str:
     """Say why no codes can be made for this question; empty if they can."""
     if not question.voter_salt:
-        return (
+        return gettext(
             "What ties codes to votes has been erased: this poll takes no more codes."
         )
     if question.state() == "closed":
-        return "The poll has closed: nobody could vote with a new code."
+        return gettext("The poll has closed: nobody could vote with a new code.")
     return ""
 
 
 class MakeForm(forms.Form):
     number = forms.IntegerField(
-        label="How many",
+        label=_("How many"),
         min_value=1,
         max_value=MAX_CODES,
         error_messages=dict.fromkeys(
             ["required", "invalid", "min_value", "max_value"],
-            f"Make 1 to {MAX_CODES:,} codes at a time.",
+            format_lazy(
+                _("Make 1 to {number} codes at a time."),
+                number=lazy(phrases.number, str)(MAX_CODES),
+            ),
         ),
     )
     # The last number when the page was loaded: a page that is sent twice makes no codes twice.
@@ -64,20 +72,21 @@ class MakeForm(forms.Form):
             question.choice_set.lock()
             last = question.invitation_set.last_number()
             if last != self.cleaned_data["after"]:
-                raise ValidationError(
-                    f"Codes up to number {last} were made since this page was loaded. "
+                sentence = gettext(
+                    "Codes up to number %(number)s were made since this page was loaded. "
                     "If that was not you, or you want more, send the form again."
                 )
+                raise ValidationError(sentence % {"number": last})
             return make_codes(question, self.cleaned_data["number"])
 
 
 class VoidForm(forms.Form):
     numbers = forms.CharField(
         max_length=1000,
-        help_text="Such as 3, 17-20; or the word all, for all that have not voted.",
+        help_text=_("Such as 3, 17-20; or the word all, for all that have not voted."),
         error_messages={
-            "required": "Say which codes are to be void, such as 3, 17-20.",
-            "max_length": "Void fewer codes at a time.",
+            "required": _("Say which codes are to be void, such as 3, 17-20."),
+            "max_length": _("Void fewer codes at a time."),
         },
     )
 
@@ -97,14 +106,16 @@ def _read_numbers(text: str, last: int) -> set[int]:
     for part in re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", text).strip(", ")):
         found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
         if not found:
-            raise ValidationError(
-                f"“{part}” is not a number. Use numbers, such as 3, 17-20."
+            sentence = gettext(
+                "“%(text)s” is not a number. Use numbers, such as 3, 17-20."
             )
+            raise ValidationError(sentence % {"text": part})
         first, end = int(found[1]), int(found[2] or found[1])
         if not 1 <= first <= end <= last:
-            raise ValidationError(
-                f"There is no code {part}: the last number is {last}."
+            sentence = gettext(
+                "There is no code %(text)s: the last number is %(number)s."
             )
+            raise ValidationError(sentence % {"text": part, "number": last})
         numbers.update(range(first, end + 1))
     return numbers
 
@@ -122,11 +133,15 @@ def _numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
             voted=Count("pk", filter=is_used()),
             others=Count("pk", filter=~is_used()),
         )
-        return [("Used", codes["voted"], ""), ("Unused or void", codes["others"], "")]
-    states: dict[str, list[int]] = {"Unused": [], "Used": [], "Void": []}
+        return [
+            (gettext("Used"), codes["voted"], ""),
+            (gettext("Unused or void"), codes["others"], ""),
+        ]
+    unused, used_up, void = gettext("Unused"), gettext("Used"), gettext("Void")
+    states: dict[str, list[int]] = {unused: [], used_up: [], void: []}
     rows = question.invitation_set.order_by("number")
     for number, used, voided_at in rows.values_list("number", is_used(), "voided_at"):
-        state = "Used" if used else "Void" if voided_at else "Unused"
+        state = used_up if used else void if voided_at else unused
         states[state].append(number)
     return [
         (state, len(them), ", ".join(_spans(them))) for state, them in states.items()
@@ -153,7 +168,9 @@ def codes(
     if not modeladmin.has_change_permission(request, question):
         raise PermissionDenied
     if question.voters != Voters.CODES:
-        sentence = "This question takes no invitation codes. Change who votes first."
+        sentence = gettext(
+            "This question takes no invitation codes. Change who votes first."
+        )
         modeladmin.message_user(request, sentence, messages.ERROR)
         return redirect("admin:polls_question_change", question.pk)
     try:
@@ -173,7 +190,7 @@ def _page(
 ) -> HttpResponse:
     last = question.invitation_set.last_number()
     context = {
-        "title": "Invitation codes",
+        "title": gettext("Invitation codes"),
         "states": _numbers_by_state(question),
         "why_none": _why_none(question),
         "is_local": is_local(request),
@@ -200,13 +217,15 @@ def _make(
 ) -> HttpResponse:
     numbered = _valid(MakeForm(request.POST)).make(question)
     first, last = numbered[0][0], numbered[-1][0]
-    sentence = f"Made invitation codes {first} to {last}."
-    modeladmin.log_change(request, question, sentence)
+    modeladmin.log_change(
+        request, question, f"Made invitation codes {first} to {last}."
+    )
     if request.POST["make"] == "csv":
         return _csv(request, question, numbered)
     series = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
     context = {
-        "title": f"Invitation codes {first} to {last}",
+        "title": gettext("Invitation codes %(first)s to %(last)s")
+        % {"first": first, "last": last},
         # The sheet is cut into these.
         "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
         "codes": " ".join(code for _, code in numbered),
@@ -219,12 +238,15 @@ def _void(
     modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
     voided, left = _valid(VoidForm(request.POST)).void(question)
-    sentence = f"Voided: {voided}."
+    sentence = gettext("Voided: %(number)s.") % {"number": voided}
     if left:
-        sentence += f" Used or void before, and left as they were: {left}."
+        told = gettext("Used or void before, and left as they were: %(number)s.")
+        sentence = f"{sentence} {told % {'number': left}}"
     if question.is_open:
         # Secrecy: neither the page nor the log says whether a number has voted.
-        sentence = "Done: of these codes, those that have not voted are void now."
+        sentence = gettext(
+            "Done: of these codes, those that have not voted are void now."
+        )
     which = request.POST["numbers"]
     modeladmin.log_change(request, question, f"Voided invitation codes: {which}.")
     modeladmin.message_user(request, sentence, messages.SUCCESS)
@@ -261,7 +283,7 @@ def _find(question: Question, text: str) -> Numbered:
     found = [(numbers.get(key, 0), code) for key, code in zip(keys, codes)]
     if not found or not all(number for number, _ in found):
         raise ValidationError(
-            "These are not codes of this poll. Use the button on their sheet."
+            gettext("These are not codes of this poll. Use the button on their sheet.")
         )
     return found
 

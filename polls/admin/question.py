@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     CountedQuestion = WithAnnotations[Question, _Counted]
 
-admin.site.site_header = admin.site.site_title = "Polls administration"
-admin.site.index_title = "Organise"
+admin.site.site_header = admin.site.site_title = gettext_lazy("Polls administration")
+admin.site.index_title = gettext_lazy("Organise")
 
 # What the buttons above the form do once it is saved, so that nothing that was typed is lost.
 NEXT = ["_live", "_share", "_codes", "_close", "_duplicate"]
@@ -266,7 +266,7 @@ class QuestionAdmin(admin.ModelAdmin):
     ) -> type[forms.ModelForm]:
         why = dict(obj.frozen_fields) if obj else {}
         if why:
-            why["choices"] = _("They are what people have voted on.")
+            why["choices"] = gettext_lazy("They are what people have voted on.")
         kwargs["help_texts"] = QuestionForm.Meta.help_texts | why
         return super().get_form(request, obj, change, **kwargs)
 
@@ -397,14 +397,16 @@ class QuestionAdmin(admin.ModelAdmin):
         names = [str(question) for question in objs]
         ids = [question.pk for question in objs]
         counts = {
-            "questions": len(ids),
-            "choices": Choice.objects.filter(question__in=ids).count(),
-            "ballots": Ballot.objects.filter(question__in=ids).count(),
-            "invitation codes": Invitation.objects.filter(question__in=ids).count(),
+            _("questions"): len(ids),
+            _("choices"): Choice.objects.filter(question__in=ids).count(),
+            _("ballots"): Ballot.objects.filter(question__in=ids).count(),
+            _("invitation codes"): Invitation.objects.filter(question__in=ids).count(),
         }
         return names, counts, set(), []
 
-    @admin.action(description="Close selected questions now", permissions=["change"])
+    @admin.action(
+        description=gettext_lazy("Close selected questions now"), permissions=["change"]
+    )
     def close_now(
         self, request: HttpRequest, queryset: QuestionQuerySet
     ) -> HttpResponse | None:
@@ -418,30 +420,34 @@ class QuestionAdmin(admin.ModelAdmin):
         for question in closed:
             self.log_change(request, question, "Closed now.")
         if closed:
-            sentence = f"Closed: {len(closed)}. No vote counts any more."
-            self.message_user(request, sentence, messages.SUCCESS)
+            sentence = _("Closed: %(number)s. No vote counts any more.")
+            closed_now = sentence % {"number": len(closed)}
+            self.message_user(request, closed_now, messages.SUCCESS)
         left += len(to_close) - len(closed)
         if left:
-            sentence = f"Not open, and left as they were: {left}."
-            self.message_user(request, sentence, messages.WARNING)
+            sentence = _("Not open, and left as they were: %(number)s.")
+            self.message_user(request, sentence % {"number": left}, messages.WARNING)
         return None
 
     def _close_page(
         self, request: HttpRequest, questions: list[Question], left: int
     ) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
-            "title": "Close now?",
+            "title": _("Close now?"),
             "opts": self.opts,
             "questions": questions,
             "left": left,
         }
         return render(request, "admin/polls/question/close.html", context)
 
-    @admin.action(description="Duplicate selected questions", permissions=["duplicate"])
+    @admin.action(
+        description=gettext_lazy("Duplicate selected questions"),
+        permissions=["duplicate"],
+    )
     def duplicate(self, request: HttpRequest, queryset: QuerySet[Question]) -> None:
         copies = [question.duplicate() for question in queryset]
-        sentence = (
-            f"Duplicated without their votes: {len(copies)}. "
+        sentence = _(
+            "Duplicated without their votes: %(number)s. "
             "The copies open in a week, for as long as the originals; edit them, then set their dates."
-        )
+        ) % {"number": len(copies)}
         self.message_user(request, sentence, messages.SUCCESS)

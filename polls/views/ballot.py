@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
@@ -148,7 +149,7 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     question, form = _read_ballot(request, question_id)
     # A ballot that was cast on the loop counts, though the poll may have closed since.
     if not question.is_open and not is_counted():
-        return _not_counted(request, question_id, "Your vote was not counted.")
+        return _not_counted(request, question_id, gettext("Your vote was not counted."))
     if not form.is_valid():
         return _ballot_page(request, question, form.error_message, request.POST)
     choices = form.cleaned_data["choices"]
@@ -186,7 +187,9 @@ def _cast(
     except Refused as refusal:
         return _not_counted(request, question.pk, str(refusal))
     except Choice.DoesNotExist:
-        sentence = "You didn't select a choice. The choices have just changed: select one of the choices below."
+        sentence = gettext(
+            "You didn't select a choice. The choices have just changed: select one of the choices below."
+        )
         return _not_counted(request, question.pk, sentence)
     response = HttpResponseRedirect(question.results_url)
     if not known:
@@ -205,8 +208,13 @@ def _identify_first(
 ) -> HttpResponse:
     """Send to the log-in page, with the choice kept for afterwards; or ask for the code."""
     if question.voters == Voters.CODES:
-        what = "counted" if choices else "withdrawn"
-        sentence = f"Your vote was not {what}. Type your invitation code first."
+        sentence = gettext(
+            "Your vote was not withdrawn. Type your invitation code first."
+        )
+        if choices:
+            sentence = gettext(
+                "Your vote was not counted. Type your invitation code first."
+            )
         return _not_counted(request, question.pk, sentence)
     response = redirect_to_login(question.get_absolute_url())
     if choices:
@@ -273,9 +281,11 @@ def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
     try:
         withdrawn = voter and voting.withdraw(question, voter_key(question, voter))
     except Refused as refusal:
-        sentence = f"Your vote was not withdrawn. {refusal}"
+        sentence = f"{gettext('Your vote was not withdrawn.')} {refusal}"
         return _not_counted(request, question_id, sentence)
     if not withdrawn:
-        return _not_counted(request, question_id, "You have no vote on this poll.")
-    messages.success(request, "Your vote was withdrawn. It is not counted any more.")
+        sentence = gettext("You have no vote on this poll.")
+        return _not_counted(request, question_id, sentence)
+    sentence = gettext("Your vote was withdrawn. It is not counted any more.")
+    messages.success(request, sentence)
     return redirect(question)
