@@ -1,10 +1,12 @@
+import functools
 from collections.abc import Sequence
 
 from django import forms
 from django.http import QueryDict
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from ..kinds import InvalidBallot
 from ..models import Question
@@ -12,6 +14,12 @@ from ..voting.cast import QuestionChanged
 
 # The stylesheet fills it with the number of boxes that are ticked.
 COUNTED = SafeString("<b></b>")
+
+
+@functools.cache
+def _rank_words(language: str | None) -> SafeString:
+    """Render once a language what rank.js says."""
+    return render_to_string("polls/_rank_words.html")
 
 
 class BallotForm(forms.Form):
@@ -74,6 +82,10 @@ class BallotForm(forms.Form):
     def first_field(self) -> str:
         """Return the id of the first control of the ballot."""
         return "rank1" if self.rules.is_ordered else "choice1"
+
+    @property
+    def rank_words(self) -> SafeString:
+        return _rank_words(get_language())
 
     @property
     def ranks(self) -> list[tuple[int, str]]:
