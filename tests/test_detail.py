@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import pytest
@@ -191,6 +192,7 @@ def test_other_sites_are_told_what_a_link_to_it_leads_to(client, ask):
     question = ask("Red & Blue?", "Red", "Blue", results="organisers")
     shown = og(client.get(f"/polls/{question.pk}/").text)
     assert shown["title"] == "Red &amp; Blue?"
+    assert shown["site_name"] == "Polls"
     assert shown["description"] == "Open for votes."
     assert shown["url"] == f"http://testserver/polls/{question.pk}/"
     assert re.fullmatch(r"http://testserver/static/\S*card\S*\.png", shown["image"])
@@ -198,8 +200,10 @@ def test_other_sites_are_told_what_a_link_to_it_leads_to(client, ask):
 
 def test_the_link_is_of_the_name_that_was_asked_for(ask, settings, keeping):
     settings.ALLOWED_HOSTS = ["a.example", "b.example"]
-    path = f"/polls/{ask('Which?', 'Red').pk}/"
-    for host in ("a.example", "b.example"):
+    pk = ask("Which?", "Red").pk
+    for path, host in itertools.product(
+        (f"/polls/{pk}/", f"/polls/{pk}/results/"), ("a.example", "b.example")
+    ):
         assert og(Client(headers={"host": host}).get(path).text)["url"] == (
             f"http://{host}{path}"
         )

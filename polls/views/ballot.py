@@ -89,7 +89,8 @@ def _ballot_context(
     return {
         "question": question,
         "is_open": True,
-        "open_graph": open_graph(request, question, question.get_absolute_url()),
+        "open_graph": open_graph(request, question.get_absolute_url()),
+        "description": _description(question),
         "ballots": _ballots(question),
         "form": form,
         "is_wrong": sent is not None,
@@ -100,6 +101,16 @@ def _ballot_context(
         "needs_code": _needs_code(question, voter),
         "shows_results": _shows_results(question, own),
     }
+
+
+def _description(question: Question) -> str:
+    """Say for other sites what is true as long as they keep it: no number, and no time from now."""
+    if not question.is_open:
+        return gettext("This poll has closed.")
+    if not question.closes_at:
+        return gettext("Open for votes.")
+    time = {"time": phrases.moment(question.closes_at)}
+    return gettext("Open for votes until %(time)s.") % time
 
 
 def _ballots(question: Question) -> str:
@@ -120,7 +131,8 @@ def _closed_page(
     context = {
         "question": question,
         "is_open": False,
-        "open_graph": open_graph(request, question, question.get_absolute_url()),
+        "open_graph": open_graph(request, question.get_absolute_url()),
+        "description": _description(question),
         "ballots": _ballots(question),
         "error_message": error_message,
         "keeps": what_is_kept(question),

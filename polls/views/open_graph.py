@@ -2,28 +2,11 @@
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.utils.translation import gettext
 
-from .. import phrases
-from ..models import Question
 from ..site_url import address
 
 
-def open_graph(request: HttpRequest, question: Question, path: str) -> dict[str, str]:
-    """Describe the page at this path. Its address and that of its picture stand there in full."""
+def open_graph(request: HttpRequest, path: str) -> dict[str, str]:
+    """Return the addresses of the page at this path and of its picture, in full, as other sites ask."""
     root = address(request, "/").removesuffix("/")
-    return {
-        "description": _description(question),
-        "url": f"{root}{path}",
-        "image": f"{root}{static('polls/card.png')}",
-    }
-
-
-def _description(question: Question) -> str:
-    """Say what is true as long as networks keep it: no numbers, and no time from now."""
-    if not question.is_open:
-        return gettext("This poll has closed.")
-    if not question.closes_at:
-        return gettext("Open for votes.")
-    time = {"time": phrases.moment(question.closes_at)}
-    return gettext("Open for votes until %(time)s.") % time
+    return {"url": f"{root}{path}", "image": f"{root}{static('polls/card.png')}"}

@@ -36,6 +36,7 @@ from .lookups import (
     visible_or_403,
 )
 from .oembed import oembed_address
+from .open_graph import open_graph
 
 Context = dict[str, Any]
 Arrange = Callable[[list[Row]], Context]
@@ -49,7 +50,7 @@ WALL_ROWS = 8
 WORDY = 40
 
 
-# On paper it says its address.
+# On paper it says its address, as it tells it other sites.
 @cache_for_spectators(names_host=True)
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
@@ -59,6 +60,7 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
     context: Context = {
         "own": own,
         "chosen": own.choices if own else [],
+        "open_graph": open_graph(request, question.results_url),
         "oembed": oembed_address(request, question) if question.may_embed else "",
         "receipt": spell(own.receipt) if own and question.receipts else "",
         "fingerprint": _fingerprint(question) if is_visible else "",
