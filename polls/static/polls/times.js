@@ -1,7 +1,9 @@
 // Writes times in the reader's zone, and names it. Without it they are in the site's zone, which is named too.
 "use strict";
 
-const written = new Intl.DateTimeFormat(`${document.documentElement.lang}-u-nu-latn`, {
+// As the server writes it: the day before the month, in English too.
+const language = document.documentElement.lang.replace(/^en$/, "en-GB");
+const written = new Intl.DateTimeFormat(`${language}-u-nu-latn`, {
   day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
   timeZoneName: "short",
 });
