@@ -34,6 +34,10 @@ bench: .venv/test
 format: .venv/test
 	$(BIN)/black .
 
+# Takes the texts of the site into the catalogs, and compiles them; needs gettext.
+messages: .venv/test
+	$(BIN)/python manage.py messages
+
 audit: .venv/run
 	$(BIN)/pip install --quiet pip-audit==2.10.1
 	$(BIN)/pip-audit --strict --requirement requirements.txt
@@ -47,4 +51,4 @@ audit: .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
-.PHONY: run dev check test-fast test programs bench format audit
+.PHONY: run dev check test-fast test programs bench format messages audit
