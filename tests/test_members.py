@@ -208,6 +208,7 @@ def test_whoever_has_an_account_changes_its_password(ann):
 def test_the_old_one_is_asked_for(ann):
     page = change(ann, "guessed")
     assert "Your old password was entered incorrectly." in page.text
+    assert page.text.count("autofocus") == 1
     assert User.objects.get().check_password(WORDS)
 
 

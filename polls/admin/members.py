@@ -30,9 +30,7 @@ class MembersForm(forms.Form):
     members = forms.CharField(
         label=gettext_lazy("Members, one a line"),
         max_length=200_000,
-        widget=forms.Textarea(
-            attrs={"rows": 12, "cols": 60, "spellcheck": "false", "autofocus": True}
-        ),
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 60, "spellcheck": "false"}),
         help_text=gettext_lazy(
             "A user name, and after commas the groups, if any: “ann, Organisers”. Columns of a spreadsheet can be "
             "pasted too. User names have letters, digits and @ . + - _, and no spaces. All accounts are made, or none."

@@ -61,6 +61,8 @@ class ChangePassword(PasswordChangeView):
         return response
 
     def form_invalid(self, form: PasswordChangeForm) -> HttpResponse:
+        # The page begins with what is wrong.
+        form.fields["old_password"].widget.attrs.pop("autofocus", None)
         if "old_password" in form.errors and form.data.get("old_password"):
             wrong_tries.count(OLD_PASSWORD, str(self.request.user.pk))
         return super().form_invalid(form)
