@@ -7,7 +7,16 @@ from django.views.generic import RedirectView
 from .admin import dashboard
 from .serving.decorators import allow
 from .serving.log_in import hashes_password, throttled
-from .views import accounts, ballot, exports, language, oembed, public, results
+from .views import (
+    accounts,
+    ballot,
+    exports,
+    language,
+    oembed,
+    preview,
+    public,
+    results,
+)
 
 poll_urls = [
     path("", public.index, name="index"),
@@ -53,6 +62,13 @@ account_urls = [
         name="set_password",
     ),
 ]
+# For organisers alone, as all that the admin's own view lets through.
+look = admin.site.admin_view
+preview_urls = [
+    path("", look(preview.ballot_preview), name="preview"),
+    path("results/", look(preview.results_preview), name="preview_results"),
+    path("wall/", look(preview.wall_preview), name="preview_wall"),
+]
 
 urlpatterns = [
     path("", allow("GET", "HEAD")(RedirectView.as_view(pattern_name="polls:index"))),
@@ -65,6 +81,7 @@ urlpatterns = [
     path(
         "admin/numbers.json", admin.site.admin_view(dashboard.numbers), name="numbers"
     ),
+    path("admin/polls/question/<int:question_id>/preview/", include(preview_urls)),
     path("admin/", admin.site.urls),
 ]
 

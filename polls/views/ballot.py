@@ -65,7 +65,7 @@ def _ballot_page(
     if not question.is_open:
         return _closed_page(request, question, error_message)
     voter = identify(request, question)
-    context = _ballot_context(request, question, voter, sent)
+    context = ballot_context(request, question, voter, sent)
     context |= {"error_message": error_message, "wrong_code": wrong_code}
     context["csrf_token"] = token = get_token(request)
     page = render_to_string("polls/detail.html", context, request)
@@ -77,7 +77,7 @@ def _ballot_page(
     return response
 
 
-def _ballot_context(
+def ballot_context(
     request: HttpRequest,
     question: Question,
     voter: str | None,

@@ -55,7 +55,10 @@ WORDY = 40
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = published_or_404(question_id)
+    return results_page(request, published_or_404(question_id))
+
+
+def results_page(request: HttpRequest, question: Question) -> HttpResponse:
     own, is_visible = own_ballot(request, question), may_see(request, question)
     context: Context = {
         "own": own,
@@ -74,9 +77,12 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def share(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = published_or_404(question_id)
+    return wall_page(request, published_or_404(question_id))
+
+
+def wall_page(request: HttpRequest, question: Question) -> HttpResponse:
     link = address(request, question.get_absolute_url())
-    short_link = address(request, reverse("polls:short", args=[question_id]))
+    short_link = address(request, reverse("polls:short", args=[question.pk]))
     context: Context = {
         "link": link,
         "short_link": short_link.partition("//")[2],
