@@ -10,7 +10,11 @@ _MISTYPED = str.maketrans("OIL", "011", "-\0")
 
 def new_code() -> str:
     """Return 12 characters, 60 bits: nobody hits on another voter's by trying."""
-    bits = secrets.randbits(60)
+    return code_of(secrets.randbits(60))
+
+
+def code_of(bits: int) -> str:
+    """Return the code that the last 60 of these bits are."""
     return "".join(CODE_ALPHABET[bits >> n & 31] for n in range(0, 60, 5))
 
 

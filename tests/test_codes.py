@@ -63,7 +63,7 @@ def mistyped(code):
 
 
 def test_it_forgives_what_people_mistype(poll, monkeypatch):
-    monkeypatch.setattr("polls.voting.identity.new_code", lambda: "01AB01CD01EF")
+    monkeypatch.setattr("polls.voting.identity.code_of", lambda bits: "01AB01CD01EF")
     ((_, code),) = make_codes(poll, 1)
     for typed in mistyped(code):
         browser, answer = claim(poll, typed, has_voted="1")

@@ -8,7 +8,10 @@ import time
 
 import pytest
 import segno
+from django.apps import apps
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
+from django.core.signing import Signer
 from django.db import transaction
 from django.utils import timezone
 
@@ -28,7 +31,8 @@ def path(question):
 
 
 def make(client, question, number=3, after=0, how="sheet"):
-    return client.post(path(question), {"number": number, "after": after, "make": how})
+    data = {"number": number, "after": after, "make": how}
+    return client.post(path(question), data, follow=True)
 
 
 def read_csv(answer):
@@ -68,7 +72,9 @@ def test_every_slip_has_the_qr_code_of_its_link(admin_client, invited, settings)
 
 def test_the_sheet_has_a_csv_beside_it(admin_client, invited):
     page = make(admin_client, invited)
-    answer = admin_client.post(path(invited), {"codes": page.context["codes"]})
+    address = f"{path(invited)}1/codes.csv"
+    assert f'href="{address}"' in page.text
+    answer = admin_client.get(address)
     head, *rows = read_csv(answer)
     assert head == ["number", "code", "link"]
     assert [row[1] for row in rows] == [code for _, code, _ in page.context["slips"]]
@@ -83,15 +89,112 @@ def test_the_csv_can_be_had_alone(admin_client, invited):
     assert [row[0] for row in read_csv(answer)] == ["number", "1", "2", "3"]
 
 
-def test_codes_are_shown_once_and_kept_nowhere(admin_client, invited):
+def everything_in_the_database():
+    """Return all that the tables hold, sessions decoded."""
+    rows = [list(model.objects.values_list()) for model in apps.get_models()]
+    sessions = [session.get_decoded() for session in Session.objects.all()]
+    return f"{rows} {sessions}"
+
+
+def test_codes_are_kept_nowhere(admin_client, invited):
     answers = [make(admin_client, invited), make(admin_client, invited, 1, 3, "csv")]
     for answer in answers:
         assert "no-store" in answer.headers["Cache-Control"]
-    kept = str(list(Invitation.objects.values_list()))
-    page = admin_client.get(path(invited)).text
-    for _, code, _ in answers[0].context["slips"]:
-        assert code not in page
-        assert code.replace("-", "") not in kept
+    kept = everything_in_the_database()
+    assert Invitation.objects.first().voter_key in kept
+    seeds = [sheet.seed for sheet in sheets_of(admin_client, invited)]
+    codes = [code for _, code, _ in answers[0].context["slips"]]
+    assert len(seeds) == 2 and len(codes) == 3
+    for secret in [*seeds, *codes, *(code.replace("-", "") for code in codes)]:
+        assert secret not in kept
+        assert secret not in admin_client.get(path(invited)).text
+
+
+def sheets_of(client, question):
+    return client.get(path(question)).context["sheets"]
+
+
+def test_a_sheet_comes_back_for_some_minutes(admin_client, invited, monkeypatch):
+    """By Back, Forward and Reload, and from the page of the codes."""
+    page = make(admin_client, invited)
+    slips = page.context["slips"]
+    sheet = f"{path(invited)}1/"
+    assert page.redirect_chain == [(sheet, 302)]
+    assert admin_client.get(sheet).context["slips"] == slips
+    assert f'href="{sheet}"' in admin_client.get(path(invited)).text
+    assert read_csv(admin_client.get(f"{sheet}codes.csv"))[2][1] == slips[1][1]
+    later = timezone.now() + datetime.timedelta(minutes=15)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    for address in (sheet, f"{sheet}codes.csv"):
+        page = admin_client.get(address, follow=True)
+        assert page.redirect_chain == [(path(invited), 302)]
+        assert "Nobody can show these codes again." in page.text
+    assert not page.context["sheets"] and Invitation.objects.count() == 3
+
+
+def cookie(client):
+    return next(c for name, c in client.cookies.items() if name.startswith("sheet"))
+
+
+def test_a_sheet_is_for_the_browser_of_who_made_it(client, admin_client, invited, db):
+    slips = make(admin_client, invited).context["slips"]
+    kept, sheet = cookie(admin_client), f"{path(invited)}1/"
+    assert kept["httponly"] and kept["max-age"] == 900
+    assert kept["path"] == path(invited)
+    other = User.objects.create_superuser("other")
+    for who in (None, other):
+        if who:
+            client.force_login(who)
+        client.cookies[kept.key] = kept.value
+        assert slips[0][1] not in client.get(sheet, follow=True).text
+    del admin_client.cookies[kept.key]
+    assert slips[0][1] not in admin_client.get(sheet, follow=True).text
+
+
+def test_a_sheet_is_not_forged(admin_client, invited):
+    make(admin_client, invited)
+    name, value = cookie(admin_client).key, cookie(admin_client).value
+    another = Signer(salt="polls.others").sign_object([invited.pk, 1, "x", 1, 1, 9e9])
+    for forged in ("", "x", value[:-1], f"x{value}", another):
+        admin_client.cookies[name] = forged
+        page = admin_client.get(f"{path(invited)}1/", follow=True)
+        assert "Nobody can show these codes again." in page.text
+    # Of another sheet, or another poll.
+    admin_client.cookies[f"sheet{invited.pk}-2"] = value
+    page = admin_client.get(f"{path(invited)}2/", follow=True)
+    assert "Nobody can show these codes again." in page.text
+
+
+def test_a_poll_that_has_forgotten_its_voters_shows_no_sheet(admin_client, invited):
+    make(admin_client, invited)
+    Question.objects.update(voter_salt="")
+    page = admin_client.get(f"{path(invited)}1/", follow=True)
+    assert "Nobody can show these codes again." in page.text
+    Question.objects.update(voter_salt="another")
+    page = admin_client.get(f"{path(invited)}1/", follow=True)
+    assert "Nobody can show these codes again." in page.text
+
+
+@pytest.mark.parametrize(
+    "may_change, words",
+    [(True, "sees how you voted, and can change it."), (False, "sees how you voted.")],
+)
+def test_a_slip_says_what_a_used_one_tells(admin_client, invited, may_change, words):
+    Question.objects.update(may_change=may_change)
+    page = make(admin_client, invited, 1)
+    assert page.text.count(f"Keep it to yourself: whoever scans it later {words}") == 1
+    link = f"http://testserver/polls/{invited.pk}/"
+    assert f'type the code at <bdi dir="ltr">{link}</bdi></p>' in page.text
+
+
+def test_a_slip_is_in_the_language_of_the_poll(admin_client, invited):
+    Question.objects.update(language="de")
+    page = make(admin_client, invited, 1).text
+    assert '<ol class="slips" lang="de">' in page and '<h3 lang="de"' in page
+    # One that the site does not speak.
+    Question.objects.update(language="eo")
+    page = make(admin_client, invited, 1, after=1).text
+    assert '<ol class="slips" lang="en">' in page and '<h3 lang="eo"' in page
 
 
 def test_a_page_sent_twice_makes_no_codes_twice(admin_client, invited):
@@ -118,17 +221,9 @@ def test_it_rejects_a_question_that_takes_no_more(admin_client, invited):
     assert Invitation.objects.count() == 0
 
 
-@pytest.mark.parametrize("codes", ["", "0000-0000-0000", "'; --", "\0"])
-def test_it_rejects_codes_of_nobody(admin_client, invited, codes):
-    page = admin_client.post(path(invited), {"codes": codes})
-    assert "These are not codes of this poll." in page.text
-
-
-def test_it_rejects_codes_of_another_question(admin_client, invited):
-    other = invited.duplicate()
-    [(_, code)] = make_codes(other, 1)
-    page = admin_client.post(path(invited), {"codes": code})
-    assert "These are not codes of this poll." in page.text
+def void_all(client, question):
+    data = {"void_all": "on", "sure": "yes"}
+    return client.post(path(question), data, follow=True).text
 
 
 def void(client, question, numbers):
@@ -158,7 +253,20 @@ def test_it_voids_all_that_are_unused(admin_client, invited):
     make_codes(invited, 5)
     Question.objects.update(pub_date=timezone.now() + datetime.timedelta(hours=1))
     void(admin_client, invited, "3")
-    assert "Voided: 4." in void(admin_client, invited, "all")
+    assert "Voided: 4 codes." in void_all(admin_client, invited)
+
+
+def test_it_asks_before_it_voids_all(admin_client, invited):
+    codes = dict(make_codes(invited, 5))
+    voter = identity_with_code(invited, codes[3])
+    cast(invited, voter_key(invited, voter), [invited.choice_set.first().pk])
+    page = admin_client.post(path(invited), {"void_all": "on"}).text
+    assert "1 code has voted: its vote stays." in page
+    assert "The other 4 codes will not vote any more" in page
+    assert not Invitation.objects.exclude(voided_at=None).exists()
+    page = void_all(admin_client, invited)
+    assert "Done: no code votes any more that has not voted." in page
+    assert Invitation.objects.exclude(voided_at=None).count() == 4
 
 
 def watch(client, question, used):
@@ -171,8 +279,11 @@ def watch(client, question, used):
         voter = voter_key(question, identity_with_code(question, codes[number]))
         cast(question, voter, [choices[turn % 2]])
         # What is void cannot vote: this is the last that they try.
-        last = ["2, 4", "5", "1-3", "all"] if turn == 2 else []
+        last = ["2, 4", "5", "1-3"] if turn == 2 else []
         seen += [void(client, question, numbers) for numbers in last]
+        if last:
+            seen.append(client.post(path(question), {"void_all": "on"}).text)
+            seen.append(void_all(client, question))
         seen.append(client.get(path(question)).text)
         seen += [client.get(f"{change}/{page}/").text for page in ("change", "delete")]
     history = client.get(f"{change}/history/").text
@@ -195,6 +306,7 @@ def test_an_organiser_who_watches_ties_no_number_to_a_vote(admin_client, invited
     [
         ("", "Say which codes are to be void, such as 3, 17-20."),
         ("1-", "“1-” is not a number."),
+        ("all", "“all” is not a number."),
         ("1, x", "“x” is not a number."),
         ("0", "There is no code 0: the last number is 3."),
         ("2-4", "There is no code 2-4: the last number is 3."),

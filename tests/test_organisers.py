@@ -100,7 +100,7 @@ def test_the_group_is_all_that_an_organiser_needs(organiser, question):
     question = Question.objects.get(voters="codes")
     codes = f"{LIST}{question.pk}/codes/"
     made = {"number": 2, "after": 0, "make": "sheet"}
-    assert "No. 2" in organiser.post(codes, made).text
+    assert "No. 2" in organiser.post(codes, made, follow=True).text
     copy = organiser.post(f"{LIST}{question.pk}/duplicate/", follow=True)
     assert 'name="choices"' in copy.text
     act(organiser, "close_now", question, sure="yes")

@@ -1,7 +1,4 @@
-"""Invitation codes on paper: how an organiser makes them, has them printed, and voids the lost ones.
-
-The codes themselves are in the answer to the request that makes them, and nowhere else.
-"""
+"""Invitation codes on paper: how an organiser makes them, has them printed, and voids the lost ones."""
 
 import csv
 import re
@@ -9,31 +6,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.functional import lazy
 from django.utils.text import format_lazy
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import phrases
-from ..codes import read_code, spell
+from ..codes import spell
 from ..models import Question, Voters, is_used
 from ..qr import QrSeries
 from ..site_url import address, is_local
-from ..voting.identity import make_codes, voter_key
+from ..voting.identity import Numbered, make_codes, new_seed
+from . import sheets
 
 ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
 
 MAX_CODES = 10_000
-
-# Codes with the numbers that stand beside them on the sheet.
-Numbered = list[tuple[int, str]]
 
 
 def _why_none(question: Question) -> str:
@@ -63,7 +59,7 @@ class MakeForm(forms.Form):
     # The last number when the page was loaded: a page that is sent twice makes no codes twice.
     after = forms.IntegerField(widget=forms.HiddenInput, initial=0)
 
-    def make(self, question: Question) -> Numbered:
+    def make(self, question: Question, seed: str) -> Numbered:
         """Return the new codes with their numbers. Raises ValidationError where none can be made."""
         reason = _why_none(question)
         if reason:
@@ -72,18 +68,19 @@ class MakeForm(forms.Form):
             question.choice_set.lock()
             last = question.invitation_set.last_number()
             if last != self.cleaned_data["after"]:
-                sentence = gettext(
+                told = gettext(
                     "Codes up to number %(number)s were made since this page was loaded. "
                     "If that was not you, or you want more, send the form again."
                 )
-                raise ValidationError(sentence % {"number": last})
-            return make_codes(question, self.cleaned_data["number"])
+                raise ValidationError(told % {"number": last})
+            return make_codes(question, self.cleaned_data["number"], seed)
 
 
 class VoidForm(forms.Form):
     numbers = forms.CharField(
+        label=_("Numbers"),
         max_length=1000,
-        help_text=_("Such as 3, 17-20; or the word all, for all that have not voted."),
+        help_text=_("As they stand on the slips, such as 3, 17-20."),
         error_messages={
             "required": _("Say which codes are to be void, such as 3, 17-20."),
             "max_length": _("Void fewer codes at a time."),
@@ -92,13 +89,11 @@ class VoidForm(forms.Form):
 
     def void(self, question: Question) -> tuple[int, int]:
         """Return how many codes were voided, and how many left: used, or void already."""
-        text = self.cleaned_data["numbers"].lower()
         codes = question.invitation_set.all()
-        if text != "all":
-            numbers = _read_numbers(text, codes.last_number())
-            codes = codes.filter(number__in=numbers)
+        numbers = _read_numbers(self.cleaned_data["numbers"], codes.last_number())
+        codes = codes.filter(number__in=numbers)
         voided = codes.void()
-        return voided, 0 if text == "all" else codes.count() - voided
+        return voided, codes.count() - voided
 
 
 def _read_numbers(text: str, last: int) -> set[int]:
@@ -106,16 +101,12 @@ def _read_numbers(text: str, last: int) -> set[int]:
     for part in re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", text).strip(", ")):
         found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
         if not found:
-            sentence = gettext(
-                "“%(text)s” is not a number. Use numbers, such as 3, 17-20."
-            )
-            raise ValidationError(sentence % {"text": part})
+            told = gettext("“%(text)s” is not a number. Use numbers, such as 3, 17-20.")
+            raise ValidationError(told % {"text": part})
         first, end = int(found[1]), int(found[2] or found[1])
         if not 1 <= first <= end <= last:
-            sentence = gettext(
-                "There is no code %(text)s: the last number is %(number)s."
-            )
-            raise ValidationError(sentence % {"text": part, "number": last})
+            told = gettext("There is no code %(text)s: the last number is %(number)s.")
+            raise ValidationError(told % {"text": part, "number": last})
         numbers.update(range(first, end + 1))
     return numbers
 
@@ -163,10 +154,8 @@ def _spans(numbers: Iterable[int]) -> Iterator[str]:
 def codes(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
-    """Show how many codes there are; make, hand out and void them."""
-    question = get_object_or_404(Question, pk=question_id)
-    if not modeladmin.has_change_permission(request, question):
-        raise PermissionDenied
+    """Show how many codes there are; make and void them."""
+    question = _question(modeladmin, request, question_id)
     if question.voters != Voters.CODES:
         sentence = gettext(
             "This question takes no invitation codes. Change who votes first."
@@ -176,13 +165,22 @@ def codes(
     try:
         if "make" in request.POST:
             return _make(modeladmin, request, question)
-        if "codes" in request.POST:
-            return _csv(request, question, _find(question, request.POST["codes"]))
+        if "void_all" in request.POST:
+            return _void_all(modeladmin, request, question)
         if "void" in request.POST:
             return _void(modeladmin, request, question)
     except ValidationError as refusal:
         modeladmin.message_user(request, refusal.messages[0], messages.ERROR)
     return _page(modeladmin, request, question)
+
+
+def _question(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
+) -> Question:
+    question = get_object_or_404(Question, pk=question_id)
+    if not modeladmin.has_change_permission(request, question):
+        raise PermissionDenied
+    return question
 
 
 def _page(
@@ -196,6 +194,8 @@ def _page(
         "is_local": is_local(request),
         "make_form": MakeForm(initial={"after": last}),
         "void_form": VoidForm(),
+        "sheets": list(sheets.find_all(request, question)),
+        "minutes": sheets.MINUTES,
     }
     return _render(modeladmin, request, question, "codes", context)
 
@@ -215,23 +215,65 @@ def _render(
 def _make(
     modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
-    numbered = _valid(MakeForm(request.POST)).make(question)
+    seed = new_seed()
+    numbered = _valid(MakeForm(request.POST)).make(question, seed)
     first, last = numbered[0][0], numbered[-1][0]
-    modeladmin.log_change(
-        request, question, f"Made invitation codes {first} to {last}."
-    )
-    if request.POST["make"] == "csv":
-        return _csv(request, question, numbered)
+    sentence = gettext("Made invitation codes %(first)s to %(last)s.")
+    modeladmin.log_change(request, question, sentence % {"first": first, "last": last})
+    name = "sheet_csv" if request.POST["make"] == "csv" else "sheet"
+    # At an address of its own, so that Back, Forward and Reload bring the same codes.
+    response = redirect(f"admin:polls_question_{name}", question.pk, first)
+    sheets.remember(response, request, question, seed, numbered)
+    return response
+
+
+def sheet(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int, first: int
+) -> HttpResponse:
+    """Show the sheet that begins with this number: it is cut into slips."""
+    question = _question(modeladmin, request, question_id)
+    found, numbered = _find(request, question, first)
+    if not (found and numbered):
+        return _too_late(modeladmin, request, question)
     series = QrSeries(_link(request, question, "@"), len(numbered[0][1]))
+    title = gettext("Invitation codes %(first)s to %(last)s")
+    known = question.language in dict(settings.LANGUAGES)
     context = {
-        "title": gettext("Invitation codes %(first)s to %(last)s")
-        % {"first": first, "last": last},
-        # The sheet is cut into these.
+        "title": title % {"first": found.first, "last": found.last},
+        "sheet": found,
         "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
-        "codes": " ".join(code for _, code in numbered),
         "address": address(request, question.get_absolute_url()),
+        # The words around it are in the poll's language, where the site speaks it.
+        "slip_language": question.language if known else get_language(),
     }
     return _render(modeladmin, request, question, "sheet", context)
+
+
+def sheet_csv(
+    modeladmin: ModelAdmin, request: HttpRequest, question_id: int, first: int
+) -> HttpResponse:
+    question = _question(modeladmin, request, question_id)
+    numbered = _find(request, question, first)[1]
+    if not numbered:
+        return _too_late(modeladmin, request, question)
+    return _csv(request, question, numbered)
+
+
+def _find(
+    request: HttpRequest, question: Question, first: int
+) -> tuple[sheets.Sheet | None, Numbered]:
+    found = sheets.find(request, question, first)
+    return found, found.codes(question) if found else []
+
+
+def _too_late(
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question
+) -> HttpResponseRedirect:
+    sentence = gettext(
+        "Nobody can show these codes again. What is printed stays good; if it is lost, void the numbers and make others."
+    )
+    modeladmin.message_user(request, sentence, messages.ERROR)
+    return redirect("admin:polls_question_codes", question.pk)
 
 
 def _void(
@@ -241,16 +283,44 @@ def _void(
     sentence = gettext("Voided: %(number)s.") % {"number": voided}
     if left:
         told = gettext("Used or void before, and left as they were: %(number)s.")
-        sentence = f"{sentence} {told % {'number': left}}"
+        sentence += " " + told % {"number": left}
     if question.is_open:
         # Secrecy: neither the page nor the log says whether a number has voted.
         sentence = gettext(
             "Done: of these codes, those that have not voted are void now."
         )
     which = request.POST["numbers"]
-    modeladmin.log_change(request, question, f"Voided invitation codes: {which}.")
+    _log_void(modeladmin, request, question, which)
     modeladmin.message_user(request, sentence, messages.SUCCESS)
     return redirect("admin:polls_question_codes", question.pk)
+
+
+def _void_all(
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question
+) -> HttpResponse:
+    """Void all that have not voted, after a page that asks: every slip that is not used yet is waste paper then."""
+    if "sure" not in request.POST:
+        # As many as on the page before: how many of them are void already is not told while the poll is open.
+        used = question.invitation_set.filter(is_used()).count()
+        left = question.invitation_set.count() - used
+        context = {"title": gettext("Void all codes?"), "used": used, "left": left}
+        return _render(modeladmin, request, question, "void", context)
+    voided = question.invitation_set.all().void()
+    sentence = ngettext("Voided: %(number)s code.", "Voided: %(number)s codes.", voided)
+    if question.is_open:
+        # Secrecy: how many there were tells how many of the numbers that were voided before had voted.
+        sentence = gettext("Done: no code votes any more that has not voted.")
+    _log_void(modeladmin, request, question, gettext("all"))
+    sentence = sentence % {"number": voided}
+    modeladmin.message_user(request, sentence, messages.SUCCESS)
+    return redirect("admin:polls_question_codes", question.pk)
+
+
+def _log_void(
+    modeladmin: ModelAdmin, request: HttpRequest, question: Question, which: str
+) -> None:
+    sentence = gettext("Voided invitation codes: %(numbers)s.") % {"numbers": which}
+    modeladmin.log_change(request, question, sentence)
 
 
 Form = TypeVar("Form", bound=forms.Form)
@@ -272,20 +342,6 @@ def _csv(request: HttpRequest, question: Question, numbered: Numbered) -> HttpRe
     # In groups, which no spreadsheet takes for a large number.
     rows.writerows([n, spell(c), _link(request, question, c)] for n, c in numbered)
     return response
-
-
-def _find(question: Question, text: str) -> Numbered:
-    """Return the codes of a sheet with their numbers. Raises ValidationError unless all are the question's."""
-    numbers = dict(question.invitation_set.values_list("voter_key", "number"))
-    codes = list(map(read_code, text.split()))
-    # Where voters are forgotten there are none.
-    keys = [voter_key(question, f"code:{code}") for code in codes if numbers]
-    found = [(numbers.get(key, 0), code) for key, code in zip(keys, codes)]
-    if not found or not all(number for number, _ in found):
-        raise ValidationError(
-            gettext("These are not codes of this poll. Use the button on their sheet.")
-        )
-    return found
 
 
 def _link(request: HttpRequest, question: Question, code: str) -> str:

@@ -28,7 +28,7 @@ from ..models import (
 )
 from ..serving.decorators import allow
 from .choices import write_choices
-from .invitations import codes
+from .invitations import codes, sheet, sheet_csv
 from .live import grouped, live, numbers
 from .moments import MomentField, MomentWidget
 from .poll_files import export_polls, import_polls, takes_a_file
@@ -88,8 +88,11 @@ class QuestionList(ChangeList):
         self.result_list = [shown[pk] for pk in ids if pk in shown]
 
 
-def _short(moment: datetime.datetime) -> str:
-    return date_format(timezone.localtime(moment), "SHORT_DATETIME_FORMAT")
+def _short(moment: datetime.datetime) -> SafeString:
+    """Write date and time, either of them on one line."""
+    local = timezone.localtime(moment)
+    parts = date_format(local, "SHORT_DATE_FORMAT"), date_format(local, "TIME_FORMAT")
+    return format_html('<span class="unbroken">{}</span> {}', *parts)
 
 
 def _clock() -> str:
@@ -114,8 +117,7 @@ class QuestionAdmin(admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["question_text", "choices", "kind", LIMITS]}),
         (WHEN, {"fields": ["pub_date", "closes_at"]}),
-        (gettext_lazy("Who votes"), {"fields": ["voters"]}),
-        (gettext_lazy("Who sees"), {"fields": ["results"]}),
+        (gettext_lazy("Who"), {"fields": ["voters", "results"]}),
         (
             gettext_lazy("More"),
             {
@@ -142,7 +144,8 @@ class QuestionAdmin(admin.ModelAdmin):
 
     class Media:
         css = {"all": ["polls/admin.css"]}
-        js = ["polls/admin.js"]
+        # Once the page is there, on which it works.
+        js = [forms.Script("polls/admin.js", defer=True)]
 
     def get_changelist(
         self, request: HttpRequest, **kwargs: object
@@ -183,7 +186,7 @@ class QuestionAdmin(admin.ModelAdmin):
     def share_link(self, question: Question) -> SafeString:
         address = reverse("admin:polls_question_share", args=[question.pk])
         name = _("Share: %(question)s") % {"question": question}
-        link = '<a class="button" href="{}" aria-label="{}">{}</a>'
+        link = '<a href="{}" aria-label="{}">{}</a>'
         return format_html(link, address, name, _("Share"))
 
     @admin.display(description=gettext_lazy("choices"))
@@ -345,6 +348,16 @@ class QuestionAdmin(admin.ModelAdmin):
             ),
             path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
             path("<int:question_id>/codes/", invite, name="polls_question_codes"),
+            path(
+                "<int:question_id>/codes/<int:first>/",
+                read(view(partial(sheet, self))),
+                name="polls_question_sheet",
+            ),
+            path(
+                "<int:question_id>/codes/<int:first>/codes.csv",
+                read(view(partial(sheet_csv, self))),
+                name="polls_question_sheet_csv",
+            ),
         ]
         return own + super().get_urls()
 

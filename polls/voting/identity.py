@@ -13,7 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
-from ..codes import new_code, read_code
+from ..codes import code_of, read_code
 from ..models import Invitation, Question, Voters
 from .cast import NotInvited, NotOpen
 from .loop_attempt import current_attempt
@@ -131,14 +131,31 @@ def identity_with_code(question: Question, typed: str) -> str:
     return identity
 
 
-def make_codes(question: Question, number: int) -> list[tuple[int, str]]:
-    """Make invitation codes; return their numbers and the codes, which nothing shows again."""
-    codes = [new_code() for _ in range(number)]
+# Invitation codes with their numbers.
+Numbered = list[tuple[int, str]]
+
+
+def new_seed() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def codes_of(question: Question, seed: str, numbers: range) -> Numbered:
+    """Return the codes that are made of this seed. The site keeps no seed: without it nothing tells the codes again."""
+    key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
+    digests = (
+        (n, hmac.digest(key, f"sheet:{seed}:{n}".encode(), "sha256")) for n in numbers
+    )
+    return [(n, code_of(int.from_bytes(digest[:8]))) for n, digest in digests]
+
+
+def make_codes(question: Question, number: int, seed: str = "") -> Numbered:
+    """Make invitation codes of a seed, or of one that nobody has; return them with their numbers."""
+    seed = seed or new_seed()
     with transaction.atomic():
         # Race: two organisers who make codes at once would give the same numbers.
         question.choice_set.lock()
         first = question.invitation_set.last_number() + 1
-        numbered = list(enumerate(codes, first))
+        numbered = codes_of(question, seed, range(first, first + number))
         Invitation.objects.bulk_create(
             (
                 Invitation(
