@@ -138,21 +138,20 @@ class Photographer:
     def readme(self) -> None:
         """Put a ballot and its results beside one another."""
         shown = []
-        with self.page(PHONE) as page:
+        with self.page(PHONE | {"height": 860}) as page:
             page.goto(f"/polls/{self.ids[PARTY]}/")
             page.get_by_label("By the lake").check()
             shown.append(page.screenshot())
             page.get_by_role("button", name="Vote").click()
             page.wait_for_url("**/results/")
-            page.set_viewport_size({"width": 740, "height": PHONE["height"]})
-            # Without the thanks for the vote, which are shown once.
-            page.reload()
+            page.set_viewport_size({"width": 740, "height": 860})
+            page.wait_for_load_state("networkidle")
             shown.append(page.screenshot())
         sources = [base64.b64encode(data).decode() for data in shown]
         images = "".join(
             f'<img src="data:image/png;base64,{source}">' for source in sources
         )
-        with self.page({"width": 1160, "height": 780}) as page:
+        with self.page({"width": 1160, "height": 900}) as page:
             page.set_content(
                 "<style>body{margin:0;display:flex;gap:20px;padding:20px;background:#fff}"
                 "img{border-radius:14px;box-shadow:0 0 0 1px #ddd}</style>" + images
