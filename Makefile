@@ -51,4 +51,9 @@ audit: .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
+# The W3C's checker of HTML, a program in Java, which a test runs on every page.
+.venv/vnu: Makefile | .venv/run
+	npm install --silent --no-save --ignore-scripts --prefix $@ vnu-jar@26.9.27
+	touch $@
+
 .PHONY: run dev check test-fast test programs bench format messages audit

@@ -8,6 +8,7 @@ import datetime
 import enum
 import functools
 import hashlib
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -168,8 +169,9 @@ class OwnBallot(NamedTuple):
 def languages() -> list[tuple[str, str]]:
     """Return the languages that a poll can be in, under their own names: first those of the site."""
     own = dict(settings.LANGUAGES)
+    # HTML wants its letters composed, and Django has a name whose letters are not.
     others = {
-        code: info["name_local"]
+        code: unicodedata.normalize("NFC", info["name_local"])
         for code, info in LANG_INFO.items()
         if "name_local" in info and code not in own
     }

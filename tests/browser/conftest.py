@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.gallery import Gallery
 from tests.support.servers import Site
 
 QUIET = [
@@ -78,3 +79,8 @@ def visitor(chromium: Browser, site: Site) -> Iterator[Page]:
 def reader(chromium: Browser, site: Site) -> Iterator[Page]:
     """Somebody without JavaScript."""
     yield from _open_page(chromium, site, java_script_enabled=False)
+
+
+@pytest.fixture(scope="module")
+def gallery(share: Callable[..., Site]) -> Gallery:
+    return Gallery(share("uvicorn polls.asgi:application").ready())
