@@ -143,7 +143,6 @@ class QuestionAdmin(admin.ModelAdmin):
     actions = ["close_now", "duplicate", export_polls]
 
     class Media:
-        css = {"all": ["polls/admin.css"]}
         # Once the page is there, on which it works.
         js = [forms.Script("polls/admin.js", defer=True)]
 
