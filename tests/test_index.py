@@ -8,7 +8,10 @@ from tests.support.ballots import voted
 def test_it_works(client, question):
     page = client.get("/polls/")
     assert page.context["latest_question_list"] == [question]
-    assert f'<a href="/polls/{question.pk}/"><bdi>Which colour?</bdi></a>' in page.text
+    assert (
+        f'<a href="/polls/{question.pk}/"><bdi dir="auto">Which colour?</bdi></a>'
+        in page.text
+    )
     assert "<span>0 ballots</span>" in page.text
 
 

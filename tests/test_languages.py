@@ -4,8 +4,12 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import translation
+from django.utils.html import conditional_escape
+from django.utils.translation import gettext
 
+from polls.models import Question
 from polls.serving.languages import NAMES
+from polls.views import results
 from tests.support.visits import Visit, send, vote
 
 CODES = list(NAMES)
@@ -142,3 +146,81 @@ def test_what_has_no_words_has_no_language(client, db, path):
     answer = client.get(path)
     answer.close()
     assert "Content-Language" not in answer.headers
+
+
+PAGES = {
+    "/polls/": 200,
+    "/polls/{}/": 200,
+    "/polls/{}/results/": 200,
+    "/polls/{}/share/": 200,
+    "/polls/{}/embed/": 200,
+    "/r/": 200,
+    "/r/ABCD/": 404,
+    "/accounts/login/": 200,
+    "/polls/{}/vote/": 405,
+    "/nowhere/": 404,
+    "/admin/login/": 200,
+}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_page_says_its_language(question, code):
+    Question.objects.update(may_embed=True)
+    visitor = asking_for(code)
+    for path, status in PAGES.items():
+        page = visitor.get(path.format(question.pk))
+        assert page.status_code == status, path
+        assert page.headers["Content-Language"] == code
+        start = page.text.partition("<head>")[0]
+        assert f'<html lang="{code}"' in start
+        assert ('dir="rtl"' in start) == (code == "ar")
+
+
+def test_a_page_that_broke_is_in_the_language_too(question, monkeypatch):
+    visitor = asking_for("ar")
+    visitor.raise_request_exception = False
+    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
+    page = visitor.get(f"/polls/{question.pk}/results/")
+    assert page.status_code == 500 and '<html lang="ar" dir="rtl">' in page.text
+
+
+@pytest.mark.parametrize("kind", ["one", "ranked"])
+def test_the_texts_of_a_poll_are_marked_with_its_language(client, ask, kind):
+    question = ask("أين؟", "هنا", "هناك", kind=kind, language="ar", may_embed=True)
+    marked = 'lang="ar" dir="rtl"'
+    for name in ("", "results/", "share/", "embed/"):
+        page = client.get(f"/polls/{question.pk}/{name}").text
+        heading = page.partition("<h1")[2].partition("</h1>")[0]
+        assert marked in heading, name
+        assert page.count(marked) >= 2, name
+    assert marked in client.get("/polls/").text
+    question.language = ""
+    question.save()
+    assert marked not in client.get(f"/polls/{question.pk}/").text
+
+
+def refusal_in(code: str) -> str:
+    with translation.override(code):
+        return conditional_escape(gettext("You didn't select a choice."))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_refused_vote_is_answered_in_the_language(question, code):
+    visitor = asking_for(code)
+    page = visitor.post(f"/polls/{question.pk}/vote/")
+    assert refusal_in(code) in page.text
+    assert code == "en" or refusal_in(code) != refusal_in("en")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_votes_that_are_refused_under_asgi_are_answered_each_in_its_language(
+    red, handler
+):
+    visits = {code: vote(red) for code in CODES}
+    for code, visit in visits.items():
+        visit.headers["accept-language"] = code
+        visit.body = [visit.body[0].replace(b"&choice=", b"&x=")]
+        visit.headers["content-length"] = str(len(visit.body[0]))
+    send(handler, *visits.values())
+    for code, visit in visits.items():
+        assert refusal_in(code) in visit.text, code

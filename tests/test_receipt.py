@@ -25,7 +25,7 @@ def test_it_works(client, question, receipt):
     answer = Client().get(f"/r/{receipt}/")
     assert answer.status_code == 200
     assert "This ballot is counted" in answer.text
-    assert "<bdi>Red</bdi>" in answer.text and "Blue" not in answer.text
+    assert '<bdi dir="auto">Red</bdi>' in answer.text and "Blue" not in answer.text
 
 
 def test_it_shows_a_ranking_in_its_order(client, ask):
@@ -45,7 +45,7 @@ def test_changing_keeps_it(client, question, receipt):
     blue = question.choice_set.get(choice_text="Blue")
     client.post(f"/polls/{question.pk}/vote/", {"choice": blue.pk})
     assert Ballot.objects.get().receipt == receipt
-    assert "<bdi>Blue</bdi>" in client.get(f"/r/{receipt}/").text
+    assert '<bdi dir="auto">Blue</bdi>' in client.get(f"/r/{receipt}/").text
 
 
 def gone(receipt: str) -> bool:
@@ -160,10 +160,10 @@ def test_right_receipts_do_not_count(client, receipt):
 def test_no_cache_and_no_memory_keeps_it(question, receipt):
     """It is right again at once when the ballot changes, for a visitor without cookies too."""
     assert "private" in Client().get(f"/r/{receipt}/").headers["Cache-Control"]
-    assert "<bdi>Red</bdi>" in Client().get(f"/r/{receipt}/").text
+    assert '<bdi dir="auto">Red</bdi>' in Client().get(f"/r/{receipt}/").text
     cast(
         question,
         Ballot.objects.get().voter_key,
         [question.choice_set.get(choice_text="Blue").pk],
     )
-    assert "<bdi>Blue</bdi>" in Client().get(f"/r/{receipt}/").text
+    assert '<bdi dir="auto">Blue</bdi>' in Client().get(f"/r/{receipt}/").text

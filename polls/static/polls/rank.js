@@ -37,7 +37,8 @@ function tool(line, label, disabled, act) {
 }
 
 // Each in its own direction, all at the side where a page of this language begins.
-const text = (id) => element("span", { className: "text" }, element("bdi", {}, texts.get(id)));
+const language = box.dataset.lang ? { lang: box.dataset.lang } : {};
+const text = (id) => element("span", { className: "text" }, element("bdi", language, texts.get(id)));
 const order = element("ol", { className: "options ranking", ariaLabel: words.ranking });
 const rest = element("ul", { className: "options ranking", ariaLabel: words.rest });
 const hint = element("p", { className: "hint group" });
