@@ -147,6 +147,8 @@ def _render_tally(
     tally = tally_of(question)
     context |= {
         "question": question,
+        # The addresses of its pages and files begin with it.
+        "poll": question.get_absolute_url(),
         "state": tally["question"]["state"],
         "ballots": tally["ballots"],
         "ballots_text": tally["ballots_text"],
