@@ -242,6 +242,8 @@ def test_a_button_above_the_form_saves_first(admin_client, question, step, words
     sent = load(admin_client, question) | {"voters": "codes", step: ""}
     page = admin_client.post(change_path(question), sent, follow=True)
     assert words in page.text and "What you changed was saved first." in page.text
+    if step == "_close":
+        assert f'<form method="post" action="{LIST}">' in page.text
     assert Question.objects.order_by("pk").first().voters == "codes"
     sent["loaded"] = load(admin_client, question)["loaded"]
     page = admin_client.post(change_path(question), sent, follow=True)

@@ -1,5 +1,8 @@
 """What an organiser gets for a poll that is written: its link, QR code and what stands around them."""
 
+import html
+import re
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -104,3 +107,15 @@ def test_who_may_only_add_is_not_led_there(staff):
 def test_markup_stays_text(admin_client, ask):
     page = admin_client.get(path(ask("<script>alert(1)</script>"))).text
     assert "<script>alert" not in page
+
+
+def test_a_poll_that_may_be_embedded_has_its_html_to_copy(admin_client, ask):
+    question = ask('"Tea" & <b>?')
+    assert "iframe" not in admin_client.get(path(question)).text
+    Question.objects.update(may_embed=True)
+    page = admin_client.get(path(question)).text
+    (value,) = re.findall(r'<input id="embed" value="([^"]*)"', page)
+    assert html.unescape(value) == (
+        f'<iframe src="http://testserver/polls/{question.pk}/embed/" '
+        'title="&quot;Tea&quot; &amp; &lt;b&gt;?" width="100%" height="480"></iframe>'
+    )

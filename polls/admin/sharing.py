@@ -7,6 +7,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from ..models import Question
 from ..qr import draw
@@ -30,16 +34,23 @@ def share(
     question = _visible_question(modeladmin, request, question_id)
     link = address(request, question.get_absolute_url())
     context = modeladmin.admin_site.each_context(request) | {
-        "title": "Share",
+        "title": _("Share"),
         "opts": modeladmin.opts,
         "question": question,
         "state": question.state(),
         "link": link,
         "qr": draw(link),
+        "embed": _embed(request, question) if question.may_embed else "",
         "is_local": is_local(request),
         "may_change": modeladmin.has_change_permission(request, question),
     }
     return render(request, "admin/polls/question/share.html", context)
+
+
+def _embed(request: HttpRequest, question: Question) -> SafeString:
+    frame = '<iframe src="{}" title="{}" width="100%" height="480"></iframe>'
+    path = reverse("polls:embed", args=[question.pk])
+    return format_html(frame, address(request, path), question)
 
 
 def qr_file(

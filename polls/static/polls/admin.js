@@ -19,6 +19,11 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+
 // Usual moments, by the clock of the site's zone: its offset from UTC is written beside the boxes, in minutes.
 const MINUTE = 60000;
 const MOMENTS = {
