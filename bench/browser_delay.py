@@ -35,7 +35,7 @@ def measure(site: Site, page: Page, votes: int) -> list[float]:
     voters = [Voter(site.base) for _ in range(votes)]
     choices = [voter.open_ballot(question)[0] for voter in voters]
     page.goto(f"{site.base}/polls/{question}/results/")
-    page.get_by_text("live", exact=True).wait_for()
+    page.get_by_text("Live", exact=True).wait_for()
     page.evaluate(NOTE)
     accepted = []
     for voter, choice in zip(voters, choices, strict=True):

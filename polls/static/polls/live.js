@@ -103,9 +103,9 @@ function end(reason) {
   ended = true;
   const state = { closed: "Closed", shown: "Shown" }[reason] || "Hidden";
   say(state);
+  // That is heard at once, and no older news after it.
   clearTimeout(announcing);
   announcing = null;
-  announcer.textContent = page.dataset[`said${state}`];
 }
 
 function show(tally) {
