@@ -119,7 +119,7 @@ def test_rounds_move(visitor, site):
     words = "Coffee would be elected now, with 2 of 3 ballots in round 2."
     expect(now).to_have_text(words, timeout=8000)
     visitor.get_by_text("All rounds").click()
-    told = visitor.get_by_role("region", name="Rounds")
+    told = visitor.locator("[data-rounds]")
     rounds = told.get_by_role("row")
     tie = "Round 1: Tea, Coffee and Water were tied; Water goes out by the rule below."
     table = ["Choice12", "Coffee Ahead12", "Tea11", "Water1out", "Exhausted00"]
