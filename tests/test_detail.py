@@ -35,7 +35,7 @@ def test_it_rejects_a_scheduled_question(client, ask):
 def test_it_offers_no_form_after_the_close(client, ask):
     question = ask("Over?", "Yes", opens=-2, closes=-1)
     page = client.get(f"/polls/{question.pk}/")
-    assert "This poll closed at" in page.text
+    assert "This poll closed on" in page.text
     assert "<form" not in page.text.split("<footer")[0]
     assert "voter" not in page.cookies
 

@@ -94,7 +94,7 @@ def test_it_says_that_the_poll_closed(client, question, red):
     client.get(f"/polls/{question.pk}/")
     question.close()
     page = client.post(f"/polls/{question.pk}/vote/", {"choice": red.pk})
-    assert "This poll closed at" in page.text
+    assert "This poll closed on" in page.text
     assert "Your vote was not counted." in page.text
     assert votes() == 0
 

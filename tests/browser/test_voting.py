@@ -79,7 +79,7 @@ def test_a_poll_that_closes_meanwhile_says_so(page, site):
     page.get_by_label("Red").check()
     site.close(question)
     press(page)
-    expect(page.get_by_role("alert")).to_contain_text("This poll closed at")
+    expect(page.get_by_role("alert")).to_contain_text("This poll closed on")
     expect(page.get_by_role("alert")).to_contain_text("Your vote was not counted.")
     assert site.counts(question) == (0, 0)
 

@@ -51,9 +51,10 @@ function rankedRow(id, index) {
   return element("li", {},
     element("span", { className: "place" }, String(index + 1)),
     text(id),
-    tool(ARROW_UP, say(words.up, id), index === 0, () => move(id, -1)),
-    tool(ARROW_DOWN, say(words.down, id), index === ranked.length - 1, () => move(id, 1)),
-    tool(CROSS, say(words.out, id), false, () => remove(id)));
+    element("span", { className: "tools" },
+      tool(ARROW_UP, say(words.up, id), index === 0, () => move(id, -1)),
+      tool(ARROW_DOWN, say(words.down, id), index === ranked.length - 1, () => move(id, 1)),
+      tool(CROSS, say(words.out, id), false, () => remove(id))));
 }
 
 function unrankedRow(id) {
