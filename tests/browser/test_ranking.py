@@ -182,6 +182,7 @@ def test_many_rounds_scroll_in_a_box_of_their_own(phone, site):
         "for n, pk in enumerate(ids): cast(boats, f'{n:032}', [pk])"
     )
     phone.goto(f"/polls/{question}/results/")
+    phone.get_by_text("All rounds").tap()
     box = phone.get_by_role("region", name="Rounds")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 360

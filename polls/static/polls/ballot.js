@@ -1,5 +1,4 @@
 // Says at once how many choices are chosen, and groups what is typed as a code. The page is complete without it.
-"use strict";
 
 const counter = document.querySelector("[data-chosen]");
 const code = document.querySelector("[data-groups]");

@@ -1,5 +1,4 @@
 // Ranks by tapping. It only fills in the selects of the form, which stay the ballot: without it they are used as they are.
-"use strict";
 
 const box = document.querySelector("[data-ranks]");
 const words = box.dataset;
