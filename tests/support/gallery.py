@@ -230,6 +230,11 @@ def _make_sheet(page: "Page") -> None:
     page.wait_for_load_state("load")
 
 
+def _void_all(page: "Page") -> None:
+    page.locator("[name=void_all]").click()
+    page.wait_for_load_state("load")
+
+
 def _act(action: str) -> "Callable[[Page], None]":
     def act(page: "Page") -> None:
         page.locator("tr", has_text="Where shall we meet?").get_by_role(
@@ -330,6 +335,12 @@ SIGHTS = [
     Sight("admin, change, fifty", _ADMIN + "{fifty_ranked}/change/", "olga", kind="admin"),
     Sight("admin, codes", _ADMIN + "{codes}/codes/", "olga", kind="admin"),
     Sight("admin, sheet", _ADMIN + "{codes}/codes/", "olga", _make_sheet, "admin"),
+    Sight("admin, void all", _ADMIN + "{codes}/codes/", "olga", _void_all, "admin"),
+    Sight("admin, share", _ADMIN + "{codes}/share/", "olga", kind="admin"),
+    Sight("admin, share, scheduled", _ADMIN + "{later}/share/", "olga", kind="admin"),
+    Sight("preview, ballot", _ADMIN + "{later}/preview/", "olga", kind="admin"),
+    Sight("preview, results", _ADMIN + "{later}/preview/results/", "olga", kind="admin"),
+    Sight("preview, wall", _ADMIN + "{later}/preview/wall/", "olga", kind="admin"),
     Sight("admin, close", _ADMIN, "olga", _act("close_now"), "admin"),
     Sight("admin, delete", _ADMIN + "{later}/delete/", "olga", kind="admin"),
     Sight("admin, history", _ADMIN + "{one}/history/", "olga", kind="admin"),
