@@ -18,8 +18,8 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import connection, models, transaction
-from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.expressions import RawSQL
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -107,6 +107,13 @@ def _has_ended(now: datetime.datetime) -> Q:
     return Q(closes_at__lte=now) | Q(closes_at=F("closed_at"))
 
 
+# How many ballots there are on a question: each has one first mark.
+BALLOTS = (
+    "SELECT COALESCE(SUM(first_marks), 0) FROM polls_choice"
+    " WHERE question_id = polls_question.id"
+)
+
+
 class QuestionQuerySet(models.QuerySet["Question"]):
     def published(self, now: datetime.datetime | None = None) -> "QuestionQuerySet":
         return self.filter(pub_date__lte=now or timezone.now())
@@ -130,10 +137,11 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         return self.filter(deleted | Exists(changed) | Exists(ballots))
 
     def with_ballots(self) -> "QuestionQuerySet":
-        """Add `ballots`: how many there are on each. A subquery, so that only the rows of a page are counted."""
-        choices = Choice.objects.filter(question=OuterRef("pk")).values("question")
-        counted = choices.annotate(total=Sum("first_marks")).values("total")
-        return self.annotate(ballots=Coalesce(Subquery(counted), 0))
+        """Add `ballots`: how many there are on each. A subquery, so that only the rows of a page are counted.
+
+        In SQL, for Django takes as long to write it as the database takes to answer.
+        """
+        return self.annotate(ballots=RawSQL(BALLOTS, [], models.IntegerField()))
 
     def newest_first(self) -> "QuestionQuerySet":
         return self.order_by("-pub_date", "-id")
