@@ -21,7 +21,7 @@ test-fast: .venv/test
 	$(BIN)/pytest -n auto -m "not server"
 
 # Everything. Tests mostly wait for servers: four at a time take less than half as long.
-test: programs check
+test: programs check .venv/vnu
 	$(BIN)/pytest -n 4
 	$(BIN)/python tests/support/postgres.py $(BIN)/pytest -n 4
 
