@@ -185,7 +185,7 @@ def test_after_the_close_it_says_who_has_won_if_that_may_be_seen(client, ask):
 
 
 def og(page):
-    return dict(re.findall(r'<meta property="og:(\S+)" content="([^"]*)">', page))
+    return dict(re.findall(r'property="og:(\S+)" content="([^"]*)">', page))
 
 
 def test_other_sites_are_told_what_a_link_to_it_leads_to(client, ask):

@@ -92,7 +92,7 @@ def _answer(request: HttpRequest, question: Question, page: str) -> HttpResponse
     for public, preview in PREVIEWS.items():
         own = reverse(preview, args=[question.pk])
         page = page.replace(f'"{reverse(public, args=[question.pk])}"', f'"{own}"')
-    live = '<script src="{}" defer></script>'
+    live = '<script type="module" src="{}"></script>'
     page = page.replace(format_html(live, static("polls/live.js")), "")
     context = {"question": question, "path": request.path}
     mark = render_to_string("polls/_preview.html", context)
