@@ -129,6 +129,12 @@ def test_a_poll_that_has_opened_shows_itself(admin_client, ask, state):
         assert answer["Location"] == f"/polls/{question.pk}/{name}"
 
 
+def test_it_knows_nothing_of_the_organisers_own_browser(admin_client, later):
+    admin_client.cookies["draft"] = str(later.choice_set.first().pk)
+    page = admin_client.get(path(later)).text
+    assert " checked" not in page and ">Log in</a>" in page
+
+
 def test_the_preview_keeps_the_messages_of_the_admin(admin_client, later):
     admin_client.post(f"{LIST}{later.pk}/duplicate/")
     assert "This is the copy." not in admin_client.get(path(later)).text
