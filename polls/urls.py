@@ -27,6 +27,7 @@ poll_urls = [
     path("<int:question_id>/code/<str:code>/", ballot.code, name="code"),
     path("<int:question_id>/results/", results.results, name="results"),
     path("<int:question_id>/results.json", exports.results_json, name="results_json"),
+    path("<int:question_id>/turnout.json", exports.turnout_json, name="turnout_json"),
     path("<int:question_id>/results.csv", exports.results_csv, name="results_csv"),
     path("<int:question_id>/results.svg", exports.results_svg, name="results_svg"),
     path("<int:question_id>/ballots.csv", exports.ballots_csv, name="ballots_csv"),

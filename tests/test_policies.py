@@ -55,7 +55,7 @@ OUTLETS = {
     "csv": "/polls/{}/results.csv",
     "svg": "/polls/{}/results.svg",
     "wall": "/polls/{}/share/",
-    "numbers": "/polls/{}/results.json?only=ballots",
+    "numbers": "/polls/{}/turnout.json",
     "embed": "/polls/{}/embed/",
     "ballots": "/polls/{}/ballots.csv",
     "ballot": "/polls/{}/",
@@ -306,7 +306,7 @@ def test_the_wall_asks_as_a_spectator_and_gets_no_more(voter, hidden, admin_clie
 def test_the_number_of_ballots_alone_is_the_same_for_all(voter, hidden, policy):
     """Neither the content nor its ETag tells that a ballot was changed, nor whose question it is."""
     Question.objects.update(results=policy)
-    path = f"/polls/{hidden.pk}/results.json?only=ballots"
+    path = f"/polls/{hidden.pk}/turnout.json"
     before = voter.get(path)
     assert set(before.json()) == {
         "question",
@@ -323,16 +323,6 @@ def test_the_number_of_ballots_alone_is_the_same_for_all(voter, hidden, policy):
             before.content,
             before.headers["ETag"],
         )
-
-
-def test_the_kept_number_of_ballots_is_not_given_for_the_results(
-    client, question, keeping
-):
-    """Nor the other way round: both come from one address, and from memory."""
-    path = f"/polls/{question.pk}/results.json"
-    for _ in range(2):
-        assert "choices" not in client.get(f"{path}?only=ballots").json()
-        assert "choices" in client.get(path).json()
 
 
 def test_asking_as_another_gives_nobody_more(client, hidden):

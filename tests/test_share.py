@@ -180,7 +180,7 @@ def test_a_wall_with_hidden_results_has_the_number_and_does_not_reload(client, a
     page = client.get(f"/polls/{question.pk}/share/").text
     assert "http-equiv" not in page and "Hide the results" not in page
     assert f'data-live-url="/polls/{question.pk}/live/?only=ballots"' in page
-    assert f'data-json-url="/polls/{question.pk}/results.json?only=ballots"' in page
+    assert f'data-json-url="/polls/{question.pk}/turnout.json"' in page
     assert 'data-number="1">0<' in page
 
 

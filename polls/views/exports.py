@@ -18,17 +18,23 @@ from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag
-from .lookups import asks_for_ballots_alone, published_or_404, visible_or_403
+from .lookups import published_or_404, visible_or_403
 from .results_svg import STYLE_HASH, draw
 
 
-@cache_for_spectators("only")
+@cache_for_spectators()
+@allow("GET", "HEAD")
+@cache_control(private=True, no_cache=True)
+def turnout_json(request: HttpRequest, question_id: int) -> HttpResponse:
+    """Tell how many ballots there are, which everyone may know where the results are hidden too."""
+    alone = ballots_alone(count(published_or_404(question_id)))
+    return tag(JsonResponse(alone), alone["ballots"])
+
+
+@cache_for_spectators()
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
-    if asks_for_ballots_alone(request):
-        alone = ballots_alone(count(published_or_404(question_id)))
-        return tag(JsonResponse(alone), alone["ballots"])
     tally = tally_of(visible_or_403(request, question_id))
     return tag(JsonResponse(tally), tally["version"])
 

@@ -39,11 +39,6 @@ def right_of_visitor(request: HttpRequest, question: Question) -> Right:
     return right_of(request, question)
 
 
-def asks_for_ballots_alone(request: HttpRequest) -> bool:
-    """Tell whether this is about how many ballots there are, which everyone may see, and nothing of the results."""
-    return request.GET.get("only") == "ballots"
-
-
 def may_see(request: HttpRequest, question: Question) -> bool:
     # Who asks is looked up only where it makes a difference.
     return question.results_visible_to(

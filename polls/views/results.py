@@ -28,7 +28,6 @@ from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag, version_in
 from ..site_url import address
 from .lookups import (
-    asks_for_ballots_alone,
     may_see,
     own_ballot,
     published_or_404,
@@ -176,7 +175,8 @@ def _can_stream(request: HttpRequest) -> bool:
 
 @allow("GET")
 def live(request: HttpRequest, question_id: int) -> HttpResponseBase:
-    only_ballots = asks_for_ballots_alone(request)
+    # That everyone may know.
+    only_ballots = request.GET.get("only") == "ballots"
     find = published_or_404 if only_ballots else partial(visible_or_403, request)
     question = find(question_id)
     if not _can_stream(request):
