@@ -24,6 +24,7 @@ from .models import Choice, Question, Results, Voters, languages
 
 # Bytes: some ten thousand polls.
 MAX_SIZE = 4 * 1024 * 1024
+DEFAULT_KIND = Question._meta.get_field("kind").default
 # Of the parts of a file in one another: a list of polls with a list of choices needs three.
 MAX_DEPTH = 5
 # In one message; a file of the wrong kind would have one a line.
@@ -293,7 +294,7 @@ class _Reader:
     def _refuse_limits(
         self, nodes: Mapping[str, yaml.Node], values: Mapping[str, object]
     ) -> None:
-        kind = str(values.get("kind", Kind.ONE.value))
+        kind = str(values.get("kind", DEFAULT_KIND))
         for key in LIMITS:
             if key in values and not KINDS[kind].has_limits:
                 sentence = _("A poll of the kind %(kind)s has no %(key)s.")

@@ -86,6 +86,8 @@ def test_wsgi_and_asgi_answer_the_same(pair):
         ("POST", vote, b"x", broken),
     ]
     for method, path, body, headers in requests:
+        # Pages have links with the name and the port of the site.
+        headers = {"Host": "localhost"} | headers
         answers = [
             Voter(site.base).request(method, path, body, **headers) for site in pair
         ]

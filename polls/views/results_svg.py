@@ -42,7 +42,7 @@ STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 
 class Line(NamedTuple):
-    kind: str
+    style: str
     x: str
     y: int
     anchor: str
@@ -51,7 +51,7 @@ class Line(NamedTuple):
 
 
 class Bar(NamedTuple):
-    kind: str
+    style: str
     x: str
     y: int
     width: str
@@ -139,19 +139,19 @@ class _Picture:
     def skip(self, space: int) -> None:
         self._y += space
 
-    def text(self, kind: str, text: str, width: float = INNER) -> None:
+    def text(self, style: str, text: str, width: float = INNER) -> None:
         """Write a text at the start, in as many lines as it takes."""
-        size, step = SIZES.get(kind, SIZES["name"])
+        size, step = SIZES.get(style, SIZES["name"])
         # A sentence of ours may begin with a name of theirs.
-        own = runs_right_to_left(text) if kind in BY_ORGANISERS else None
+        own = runs_right_to_left(text) if style in BY_ORGANISERS else None
         is_rtl = self._is_mirrored if own is None else own
         for line in wrap(text, width / size):
-            self._write(kind, EDGE, self._y + size, line, is_rtl)
+            self._write(style, EDGE, self._y + size, line, is_rtl)
             self.skip(step)
 
     def _write(
         self,
-        kind: str,
+        style: str,
         x: float,
         y: int,
         text: str,
@@ -165,20 +165,20 @@ class _Picture:
         # An anchor goes by the direction of the text, and its place by that of the picture.
         is_at_left = at_end == self._is_mirrored
         anchor = "start" if is_at_left != is_rtl else "end"
-        self._lines.append(Line(kind, self._place(x), y, anchor, is_rtl, text))
+        self._lines.append(Line(style, self._place(x), y, anchor, is_rtl, text))
 
     def _place(self, x: float) -> str:
         return f"{WIDTH - x if self._is_mirrored else x:g}"
 
-    def _bar(self, kind: str, x: float, width: float, y: int, height: int) -> None:
+    def _bar(self, style: str, x: float, width: float, y: int, height: int) -> None:
         left = WIDTH - x - width if self._is_mirrored else x
-        self._bars.append(Bar(kind, f"{left:g}", y, f"{round(width, 1):g}", height))
+        self._bars.append(Bar(style, f"{left:g}", y, f"{round(width, 1):g}", height))
 
-    def columns(self, kind: str, texts: Sequence[str]) -> None:
+    def columns(self, style: str, texts: Sequence[str]) -> None:
         size, step = SIZES["small"]
         for n, text in enumerate(texts):
             x = EDGE + n * _column(texts)
-            self._write(kind, x, self._y + size, text)
+            self._write(style, x, self._y + size, text)
         self.skip(step)
 
     def choice(self, choice: ChoiceTally, tally: Tally) -> str:
@@ -190,9 +190,9 @@ class _Picture:
         size, _ = SIZES["name"]
         first = self._y + size
         room = INNER - GAP - size * text_width(numbers)
-        kind = "own" if is_first else "name"
-        self.text(kind, choice["text"], room)
-        self._write(kind, WIDTH - EDGE, first, numbers, at_end=True)
+        style = "own" if is_first else "name"
+        self.text(style, choice["text"], room)
+        self._write(style, WIDTH - EDGE, first, numbers, at_end=True)
         self.skip(3)
         self._bar("track", EDGE, INNER, self._y, 18)
         width = INNER * choice["percent"] / 100
@@ -218,8 +218,8 @@ class _Picture:
                 continue
             x, share = EDGE + n * slot, count / (in_play(round_) or 1)
             self._bar("track", x, width, self._y + 3, 16)
-            kind = "lead" if is_elected else "bar"
-            self._bar(kind, x, width * share, self._y + 3, 16)
+            style = "lead" if is_elected else "bar"
+            self._bar(style, x, width * share, self._y + 3, 16)
             self._bar("half", x + width / 2 - 1, 2, self._y, 22)
             said.append(_votes(count, round_["eliminated"] == choice["id"]))
             self._write("small", x, self._y + 43, said[-1])
