@@ -27,7 +27,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from polls.audience import SPECTATOR
 from polls.models import Question
-from polls.serving.event_stream import EventStream
+from polls.serving.event_stream import EventStream, Subscription, View
 
 events = []
 trail = contextvars.ContextVar("trail", default="")
@@ -269,7 +269,8 @@ async def count_awaited(request):
 
 
 def live(request):
-    response = held(EventStream(1, SPECTATOR, 0))
+    watched = Subscription(1, SPECTATOR, 0, View("en"))
+    response = held(EventStream(watched))
     response.set_cookie("kept", "for long")
     return response
 
