@@ -24,7 +24,7 @@ from tests.support.servers import Site
 NOTE = """() => {
     window.moved = {};
     const cell = document.querySelector("[data-votes]");
-    new MutationObserver(() => { window.moved[cell.textContent] ??= Date.now(); })
+    new MutationObserver(() => { window.moved[parseInt(cell.textContent)] ??= Date.now(); })
         .observe(cell, { childList: true, characterData: true, subtree: true });
 }"""
 
