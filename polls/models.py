@@ -6,14 +6,10 @@ choice are running totals of its ballots.
 
 import datetime
 import enum
-import functools
 import hashlib
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.conf import settings
-from django.conf.locale import LANG_INFO
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
@@ -24,12 +20,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from . import poll_language
 from .background import after_close
 from .codes import new_code
 from .database import database
@@ -174,27 +170,6 @@ class OwnBallot(NamedTuple):
     choices: list[int]
 
 
-def languages() -> list[tuple[str, str]]:
-    """Return the languages that a poll can be in, under their own names: first those of the site."""
-    own = dict(settings.LANGUAGES)
-    # HTML wants its letters composed, and Django has a name whose letters are not.
-    others = {
-        code: unicodedata.normalize("NFC", info["name_local"])
-        for code, info in LANG_INFO.items()
-        if "name_local" in info and code not in own
-    }
-    by_name = sorted(others.items(), key=lambda language: language[1].casefold())
-    return [*own.items(), *by_name]
-
-
-@functools.cache
-def _language_attributes(code: str) -> SafeString:
-    if not code:
-        return format_html('dir="{}"', "auto")
-    is_rtl = LANG_INFO.get(code, {}).get("bidi")
-    return format_html('lang="{}" dir="{}"', code, "rtl" if is_rtl else "ltr")
-
-
 def new_voter_salt() -> str:
     return get_random_string(32)
 
@@ -287,7 +262,7 @@ class Question(models.Model):
     language = models.CharField(
         _("language of the poll"),
         max_length=10,
-        choices=languages,
+        choices=poll_language.languages,
         default="",
         db_default="",
         blank=True,
@@ -439,7 +414,7 @@ class Question(models.Model):
     @property
     def lang_attributes(self) -> SafeString:
         """The attributes of an element that holds its texts: their language, where it is said, and their direction."""
-        return _language_attributes(self.language)
+        return poll_language.attributes(self.language)
 
     @property
     def results_rule(self) -> str:

@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
-from .models import Choice, Question, Results, Voters, languages
+from .models import Choice, Question, Results, Voters
+from .poll_language import languages
 
 # Bytes: some ten thousand polls.
 MAX_SIZE = 4 * 1024 * 1024
