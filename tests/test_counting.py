@@ -205,7 +205,7 @@ def test_numbers_are_said_in_the_language_that_is_named(question):
     said = [say_in(code, numbers) for code in ("en", "de")]
     assert [tally["choices"][0]["votes_text"] for tally in said] == [
         "1,204 votes",
-        "1.204 votes",
+        "1.204 Stimmen",
     ]
     assert said[0]["ballots_text"] == "1,204 ballots"
     assert said[0]["choices"][0]["percent_text"] == "100.0%"

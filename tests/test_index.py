@@ -36,11 +36,11 @@ def test_it_parts_what_is_open_from_what_has_closed(client, ask):
     texts = [q.question_text for q in response.context["latest_question_list"]]
     assert texts == ["Over?", "Lasting?", "Now?"]
     order = [
-        "Open</h2>",
+        "Open polls</h2>",
         "Lasting?",
         "Now?",
         "Closes in 3 days",
-        "Closed</h2>",
+        "Closed polls</h2>",
         "Over?",
     ]
     places = [response.text.rindex(words) for words in order]

@@ -1,4 +1,5 @@
 import datetime
+import re
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -56,6 +57,10 @@ STATES = {
     "open": gettext_lazy("Open"),
     "closed": gettext_lazy("Closed"),
 }
+
+
+# As the languages of the site write it.
+COMMA = re.compile("[,،，]")
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -179,7 +184,7 @@ class QuestionAdmin(admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("who votes"), ordering="voters")
     def who_votes(self, question: Question) -> str:
-        return question.get_voters_display().partition(",")[0]
+        return COMMA.split(question.get_voters_display())[0]
 
     @admin.display(description=gettext_lazy("share"))
     def share_link(self, question: Question) -> SafeString:
