@@ -74,7 +74,7 @@ HEARD = {
         - heading "Shall the office be closed between the years?" [level=1]
         - table "Votes for each choice, in percent of voters":
           - rowgroup:
-            - row "Choice Share Bar Votes"
+            - row "Choice Percent Bar Votes"
           - rowgroup:
             - row "Yes Your vote 66.7% 4 votes"
             - row "No 16.7% 1 vote"
