@@ -593,6 +593,10 @@ TOTALS = frozenset({"votes", "first_marks", "revision"})
 NO_VOTES: dict[str, object] = dict.fromkeys(TOTALS, 0)
 
 
+# Of one question, by hand or from a file: a ballot page shows them all.
+MAX_CHOICES = 1000
+
+
 class Choice(models.Model):
     # The totals when this object was loaded.
     _loaded = NO_VOTES

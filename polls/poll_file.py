@@ -6,6 +6,7 @@ part of a file another's copy, or an object, is refused.
 """
 
 import datetime
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
@@ -20,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
-from .models import Choice, Question, Results, Voters
+from .models import MAX_CHOICES, Choice, Question, Results, Voters
 from .poll_language import languages
 
 # Bytes: some ten thousand polls.
@@ -78,12 +79,19 @@ class Draft:
     def _wrong_choices(self, least: int) -> Iterator[str]:
         if len(self.choices) < least:
             yield _("A poll needs at least %(number)s choices.") % {"number": least}
-        if len(set(self.choices)) < len(self.choices):
-            twice = next(t for t in self.choices if self.choices.count(t) > 1)
-            yield _("Two choices are the same: %(text)s.") % {"text": _shown(twice)}
+        if len(self.choices) > MAX_CHOICES:
+            sentence = _("A question has room for %(most)d choices.")
+            yield sentence % {"most": MAX_CHOICES}
+            return
+        # White space makes no difference to who reads them.
+        alike = Counter(" ".join(text.split()) for text in self.choices)
+        for text, number in alike.most_common(1):
+            if text and number > 1:
+                yield _("Two choices are the same: %(text)s.") % {"text": _shown(text)}
         for text in self.choices:
             try:
-                Choice(choice_text=text).clean_fields(exclude=["question"])
+                visible = text if text.strip() else ""
+                Choice(choice_text=visible).clean_fields(exclude=["question"])
             except ValidationError as refusal:
                 yield f"{_shown(text)}: {' '.join(refusal.messages)}"
 
@@ -156,7 +164,7 @@ def _moment(text: str) -> datetime.datetime:
         moment = datetime.datetime.fromisoformat(text)
         aware = moment if moment.tzinfo else timezone.make_aware(moment)
         # The first and the last day that there is are not to be had in each zone.
-        aware.astimezone(datetime.UTC)
+        timezone.localtime(aware.astimezone(datetime.UTC))
     except (ValueError, OverflowError):
         moment = None
     if not moment or len(text) <= len("2026-12-01"):
@@ -328,7 +336,7 @@ class _Reader:
         for key, text in texts.items():
             try:
                 # A key without a value is as good as none.
-                values |= {key: FIELDS[key].read(text)} if text else {}
+                values |= {key: FIELDS[key].read(text)} if text.strip() else {}
             except _Wrong as wrong:
                 sentence = _("%(key)s is %(text)s.")
                 self._say(nodes[key], f"{sentence} {wrong}", key=key, text=_shown(text))

@@ -81,7 +81,7 @@ def test_it_has_all_that_organisers_say():
 def test_what_is_exported_is_imported_as_it_was(load, ask):
     load(DEMO.read_text())
     ask("Yes: or no?", "Yes", "no", "12:30", "~", "- x", "", "#1", " a ", "2026-12-01")
-    ask('Odd "quotes" & *signs*', "a\nb\n", "\u2028", "漢字", "شكراً", "🗳", "!", "'")
+    ask('Odd "quotes" & *signs*', "a\nb\n", "a\u2028", "漢字", "شكراً", "🗳", "!", "'")
     ask("x" * 200, "y " * 99 + "yy", "null", closes=2, receipts=False, may_change=False)
     ask("أي يوم؟", "اليوم", "غدًا", language="ar", may_embed=True)
     ask("When?", "1", "2", voters="codes", results="organisers", opens=5, closes=9)
@@ -180,6 +180,16 @@ WRONG = [
         "line 4: Here stands one text of choices",
     ),
     (f"- question: Which?\n  choices: [a, {'b' * 201}]\n", "line 2: 'bbb"),
+    ("- question: Which?\n  choices: [a, '  ']\n", "line 2: '  ': This field"),
+    ("- question: '  '\n  choices: [a, b]\n", "line 1: This poll has no question."),
+    (
+        "- question: Which?\n  choices: [a, 'a ']\n",
+        "line 2: Two choices are the same: 'a'.",
+    ),
+    (
+        f"- question: Which?\n  choices: {[*map(str, range(1001))]}\n",
+        "line 2: A question has room for 1000 choices.",
+    ),
     (
         '- question: "a\\0b"\n  choices: [a, b]\n',
         "line 1: question is 'a\\x00b'. It has",
@@ -335,3 +345,18 @@ def test_between_reading_and_saving_nothing_is_half_done(monkeypatch):
     with pytest.raises(NotImported):
         poll_file.save(drafts)
     assert not Question.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "zone, moment",
+    [
+        ("America/New_York", "0001-01-01 00:00+00:00"),
+        ("Asia/Tokyo", "9999-12-31 23:59+00:00"),
+    ],
+)
+def test_it_rejects_a_time_that_the_zone_of_the_site_has_not(
+    load, settings, zone, moment
+):
+    settings.TIME_ZONE = zone
+    (problem,) = refused(load, POLL + f"  opens: {moment}\n")
+    assert f"line 3: opens is '{moment}'. Use a date and a time" in problem

@@ -7,9 +7,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Choice, Question
+from ..models import MAX_CHOICES, Choice, Question
 
-MAX_CHOICES = 1000
 MAX_LENGTH: int = Choice._meta.get_field("choice_text").max_length or 0
 
 
