@@ -366,3 +366,19 @@ def test_the_page_of_a_question_takes_a_fixed_number_of_queries(
     admin_client.get(change_path(question))
     with django_assert_num_queries(6):
         admin_client.get(change_path(question))
+
+
+@pytest.mark.parametrize(
+    "zone, field, day",
+    [
+        ("Asia/Tokyo", "pub_date", "0001-01-01"),
+        ("America/New_York", "closes_at", "9999-12-31"),
+    ],
+)
+def test_it_rejects_a_day_that_has_no_moment_in_utc(
+    admin_client, settings, zone, field, day
+):
+    settings.TIME_ZONE = zone
+    page = admin_client.post(f"{LIST}add/", form(**{f"{field}_0": day}))
+    assert page.status_code == 200 and "Enter a valid date." in page.text
+    assert not Question.objects.exists()

@@ -67,4 +67,12 @@ class MomentField(forms.SplitDateTimeField):
         day, time = data_list
         if not day:
             raise ValidationError(self.error_messages["no_day"], code="no_day")
-        return super().compress((day, time or self.time_of_day))
+        moment = super().compress((day, time or self.time_of_day))
+        try:
+            # The first and the last day that there is are not to be had in each zone.
+            if moment:
+                moment.astimezone(datetime.UTC)
+        except OverflowError:
+            invalid = self.error_messages["invalid_date"]
+            raise ValidationError(invalid, code="invalid_date") from None
+        return moment
