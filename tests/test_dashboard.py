@@ -198,3 +198,24 @@ def test_of_many_ballots_it_draws_a_sample(ask, monkeypatch):
     assert curve.is_sample
     assert curve.points[-1].ballots == 400
     assert 170 <= curve.points[1].ballots <= 230
+
+
+def test_a_purge_makes_no_ballots_of_today(ask):
+    """It writes old ballots anew, with the time of the close and the highest ids."""
+    cast_at_hours(ask("When?", "Now", "Later", opens=-72), 1, 1, 2)
+    Question.objects.get().close()
+    forget_voters(Question.objects.get())
+    assert dashboard.ballots_today() == "0"
+
+
+def test_it_says_that_a_purge_may_hide_ballots_of_today(ask, monkeypatch):
+    old = cast_at_hours(ask("When?", "Now", "Later", opens=-72), 1, 1)
+    voted(ask("Which colour?", "Red", "Blue"), "1")
+    old.close()
+    forget_voters(Question.objects.get(pk=old.pk))
+    monkeypatch.setattr(dashboard, "NEWEST", 2)
+    assert dashboard.ballots_today() == "0 or more"
+
+
+def test_the_curve_bears_that_the_last_ballot_was_just_withdrawn(question):
+    assert turnout(question, 1).points == []

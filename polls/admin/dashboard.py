@@ -99,12 +99,19 @@ def _events(now: datetime.datetime) -> Iterator[Event]:
 def ballots_today() -> str:
     """Say how many ballots were cast since midnight and still stand.
 
-    There is no index of times, which every vote would have to keep: the newest ballots are looked through. If all of
-    them are of today, there may be more.
+    There is no index of times, which every vote would have to keep: the newest ballots are looked through. If none of
+    them is of an earlier day, there may be more. Those whose voters are forgotten were written anew, with the time of
+    the close, and tell nothing.
     """
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    newest = Ballot.objects.order_by("-pk").values("cast_at")[:NEWEST]
-    today = Count("cast_at", filter=Q(cast_at__gte=midnight))
-    found: int = newest.aggregate(today=today)["today"]
-    number = grouped(found)
-    return number if found < NEWEST else _("%(number)s or more") % {"number": number}
+    newest = Ballot.objects.order_by("-pk").values("cast_at", "question__voter_salt")
+    told = ~Q(question__voter_salt="")
+    found = newest[:NEWEST].aggregate(
+        today=Count("cast_at", filter=told & Q(cast_at__gte=midnight)),
+        before=Count("cast_at", filter=told & Q(cast_at__lt=midnight)),
+        all=Count("cast_at"),
+    )
+    number = grouped(found["today"])
+    if found["before"] or found["all"] < NEWEST:
+        return number
+    return _("%(number)s or more") % {"number": number}

@@ -52,7 +52,8 @@ def turnout(question: Question, ballots: int) -> Turnout:
     step = _step(end - question.pub_date)
     marks = _marks(question.pub_date, end, step)
     counts = [(mark, bisect_left(times, mark)) for mark in marks]
-    scale = ballots / len(times) if len(times) < ballots else 1
+    # Stale read: since the total was read, the last ballot may have been withdrawn.
+    scale = ballots / len(times) if 0 < len(times) < ballots else 1
     points = [Point(mark, round(n * scale)) for mark, n in _far_apart(counts)]
     return Turnout(points, is_sample=scale > 1)
 
