@@ -36,6 +36,7 @@ poll_urls = [
     path("<int:question_id>/embed/", results.embed, name="embed"),
 ]
 to_ballot = allow("GET", "HEAD")(RedirectView.as_view(pattern_name="polls:detail"))
+to_change_password = RedirectView.as_view(pattern_name="change_password")
 named_polls: list[URLPattern | URLResolver] = [
     path("polls/", include(poll_urls)),
     path("language/", language.language, name="language"),
@@ -78,6 +79,8 @@ urlpatterns = [
     path("healthz", public.healthz, name="healthz"),
     path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
     path("admin/login/", throttled(admin.site.login)),
+    # Django's own lets whoever finds a browser signed in try old passwords without end.
+    path("admin/password_change/", to_change_password),
     path("admin/", admin.site.admin_view(dashboard.index)),
     path(
         "admin/numbers.json", admin.site.admin_view(dashboard.numbers), name="numbers"

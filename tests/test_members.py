@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
@@ -228,3 +229,20 @@ def test_strangers_log_in_first(client):
 def test_a_poll_for_accounts_leads_there(ann, ask):
     question = ask("Which colour?", "Red", "Blue", voters="accounts")
     assert 'href="/accounts/password/"' in ann.get(f"/polls/{question.pk}/").text
+
+
+def test_djangos_own_page_does_not_go_around_the_wait(admin_client):
+    answer = admin_client.post("/admin/password_change/", {"old_password": "guessed"})
+    assert answer.headers["Location"] == "/accounts/password/"
+
+
+def test_a_line_without_end_is_refused_with_a_sentence(admin_client):
+    page = admin_client.post(PAGE, {"members": "a" * 140_000})
+    assert page.status_code == 200 and "at most 100000 characters" in page.text
+
+
+def test_links_in_a_file_are_in_the_log_too(admin_client):
+    ann = User.objects.create_user("ann")
+    admin_client.post(f"{LIST}links/", {"user": [ann.pk, "9" * 30]})
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.is_change()) == (str(ann.pk), True)

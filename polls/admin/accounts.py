@@ -33,6 +33,9 @@ from ..site_url import address, is_local
 from .members import MOST, MembersForm
 
 
+MADE_LINK = "Made a link to set a password."
+
+
 class Slip(NamedTuple):
     name: str
     link: str
@@ -103,8 +106,10 @@ class AccountAdmin(UserAdmin):
         """Give the links of a sheet as a file: new ones, for the site has not kept those."""
         if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
-        ids = [pk for pk in request.POST.getlist("user") if pk.isdecimal()]
-        users = self._linkable(request, User.objects.filter(pk__in=ids))
+        sent = request.POST.getlist("user")[:MOST]
+        ids = [pk for pk in sent if pk.isdecimal() and len(pk) < 19]
+        users = list(self._linkable(request, User.objects.filter(pk__in=ids)))
+        self._log(request, users, CHANGE, MADE_LINK)
         response = HttpResponse(content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="links.csv"'
         rows = csv.writer(response)
@@ -125,7 +130,7 @@ class AccountAdmin(UserAdmin):
             )
             self.message_user(request, sentence % {"number": MOST}, messages.ERROR)
             return None
-        self._log(request, users, CHANGE, "Made a link to set a password.")
+        self._log(request, users, CHANGE, MADE_LINK)
         return self._sheet(request, users)
 
     def _linkable(self, request: HttpRequest, users: QuerySet[User]) -> QuerySet[User]:

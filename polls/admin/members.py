@@ -29,7 +29,8 @@ class Member(NamedTuple):
 class MembersForm(forms.Form):
     members = forms.CharField(
         label=gettext_lazy("Members, one a line"),
-        max_length=200_000,
+        # Less than csv takes for one cell.
+        max_length=100_000,
         widget=forms.Textarea(attrs={"rows": 12, "cols": 60, "spellcheck": "false"}),
         help_text=gettext_lazy(
             "A user name, and after commas the groups, if any: “ann, Organisers”. Columns of a spreadsheet can be "
