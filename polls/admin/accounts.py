@@ -32,7 +32,6 @@ from ..qr import QrCode, draw
 from ..site_url import address, is_local
 from .members import MOST, MembersForm
 
-
 MADE_LINK = "Made a link to set a password."
 
 
