@@ -3,7 +3,6 @@
 import datetime
 import io
 import sqlite3
-import time
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -263,14 +262,12 @@ def test_what_is_piped_in_is_read(monkeypatch):
     assert Question.objects.get().question_text == "Which?"
 
 
-def test_many_are_a_matter_of_seconds(load):
+def test_it_takes_a_thousand_polls(load):
     polls = "".join(
         f"- question: Question {n}?\n  choices: [a, b, c, d, e]\n" for n in range(1000)
     )
-    began = time.monotonic()
     load(polls)
     assert (Question.objects.count(), Choice.objects.count()) == (1000, 5000)
-    assert time.monotonic() - began < 20
 
 
 TUTORIAL = """
