@@ -14,11 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from .. import phrases
 from ..audience import sees_all_results
 from ..counting.tally import Tally, tallies_of
 from ..models import Ballot, Question
 from ..serving.decorators import allow
-from .live import Shown, answer, grouped
+from .live import Shown, answer
 
 # Open polls on the page, and dates that come next.
 OPEN = 8
@@ -55,7 +56,7 @@ def numbers(request: HttpRequest) -> HttpResponse:
     tallies = _open_tallies()
     shown: Shown = {"today": ballots_today()}
     for pk, tally in tallies.items():
-        shown[f"ballots-{pk}"] = grouped(tally["ballots"])
+        shown[f"ballots-{pk}"] = tally["ballots_number"]
         shown[f"outcome-{pk}"] = tally["outcome"]
     return answer(request, shown)
 
@@ -72,7 +73,7 @@ def _dashboard() -> dict[str, object]:
     polls = [
         OpenPoll(
             question,
-            grouped(tallies[question.pk]["ballots"]),
+            tallies[question.pk]["ballots_number"],
             tallies[question.pk]["outcome"],
         )
         for question in questions
@@ -111,7 +112,7 @@ def ballots_today() -> str:
         before=Count("cast_at", filter=told & Q(cast_at__lt=midnight)),
         all=Count("cast_at"),
     )
-    number = grouped(found["today"])
+    number = phrases.number(found["today"])
     if found["before"] or found["all"] < NEWEST:
         return number
     return _("%(number)s or more") % {"number": number}

@@ -2,17 +2,17 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import lazy
 from django.utils.text import format_lazy
@@ -26,8 +26,7 @@ from ..qr import QrSeries
 from ..site_url import address, is_local
 from ..voting.identity import Numbered, make_codes, new_seed
 from . import sheets
-
-ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
+from .pages import ModelAdmin, page, question_to_change
 
 MAX_CODES = 10_000
 
@@ -155,7 +154,7 @@ def codes(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
     """Show how many codes there are; make and void them."""
-    question = _question(modeladmin, request, question_id)
+    question = question_to_change(modeladmin, request, question_id)
     if question.voters != Voters.CODES:
         sentence = gettext(
             "This question takes no invitation codes. Change who votes first."
@@ -174,21 +173,13 @@ def codes(
     return _page(modeladmin, request, question)
 
 
-def _question(
-    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
-) -> Question:
-    question = get_object_or_404(Question, pk=question_id)
-    if not modeladmin.has_change_permission(request, question):
-        raise PermissionDenied
-    return question
-
-
 def _page(
     modeladmin: ModelAdmin, request: HttpRequest, question: Question
 ) -> HttpResponse:
     last = question.invitation_set.last_number()
     context = {
         "title": gettext("Invitation codes"),
+        "question": question,
         "states": _numbers_by_state(question),
         "why_none": _why_none(question),
         "is_local": is_local(request),
@@ -197,19 +188,7 @@ def _page(
         "sheets": list(sheets.find_all(request, question)),
         "minutes": sheets.MINUTES,
     }
-    return _render(modeladmin, request, question, "codes", context)
-
-
-def _render(
-    modeladmin: ModelAdmin,
-    request: HttpRequest,
-    question: Question,
-    name: str,
-    context: Mapping[str, object],
-) -> HttpResponse:
-    shared = modeladmin.admin_site.each_context(request)
-    shared |= {"opts": modeladmin.opts, "question": question}
-    return render(request, f"admin/polls/question/{name}.html", {**shared, **context})
+    return page(modeladmin, request, "codes", context)
 
 
 def _make(
@@ -231,7 +210,7 @@ def sheet(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int, first: int
 ) -> HttpResponse:
     """Show the sheet that begins with this number: it is cut into slips."""
-    question = _question(modeladmin, request, question_id)
+    question = question_to_change(modeladmin, request, question_id)
     found, numbered = _find(request, question, first)
     if not (found and numbered):
         return _too_late(modeladmin, request, question)
@@ -240,19 +219,20 @@ def sheet(
     known = question.language in dict(settings.LANGUAGES)
     context = {
         "title": title % {"first": found.first, "last": found.last},
+        "question": question,
         "sheet": found,
         "slips": [(n, spell(code), series.draw(code)) for n, code in numbered],
         "address": address(request, question.get_absolute_url()),
         # The words around it are in the poll's language, where the site speaks it.
         "slip_language": question.language if known else get_language(),
     }
-    return _render(modeladmin, request, question, "sheet", context)
+    return page(modeladmin, request, "sheet", context)
 
 
 def sheet_csv(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int, first: int
 ) -> HttpResponse:
-    question = _question(modeladmin, request, question_id)
+    question = question_to_change(modeladmin, request, question_id)
     numbered = _find(request, question, first)[1]
     if not numbered:
         return _too_late(modeladmin, request, question)
@@ -303,8 +283,13 @@ def _void_all(
         # As many as on the page before: how many of them are void already is not told while the poll is open.
         used = question.invitation_set.filter(is_used()).count()
         left = question.invitation_set.count() - used
-        context = {"title": gettext("Void all codes?"), "used": used, "left": left}
-        return _render(modeladmin, request, question, "void", context)
+        context = {
+            "title": gettext("Void all codes?"),
+            "question": question,
+            "used": used,
+            "left": left,
+        }
+        return page(modeladmin, request, "void", context)
     voided = question.invitation_set.all().void()
     sentence = ngettext("Voided: %(number)s code.", "Voided: %(number)s codes.", voided)
     if question.is_open:

@@ -1,21 +1,16 @@
 """A question's own page of numbers, for its organisers: live bars, and how the ballots came in over time."""
 
 import hashlib
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, render
 from django.utils.cache import get_conditional_response
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from .. import phrases
 from ..counting.tally import Tally, tally_of
 from ..counting.turnout import LEAST_STEP, Point, turnout
-from ..models import Question
-
-ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
+from .pages import ModelAdmin, page, question_to_view
 
 # What a page shows, by the name of its place: texts, and numbers for the bars. numbers.js puts them there.
 Shown = dict[str, str | float]
@@ -48,37 +43,25 @@ def answer(request: HttpRequest, shown: Shown) -> HttpResponse:
     return known or response
 
 
-def grouped(number: int) -> str:
-    return number_format(number, force_grouping=True)
-
-
 def rows_of(tally: Tally) -> list[Row]:
+    """Return each choice with its votes: on a question with rounds, the first preferences."""
     return [
         Row(
             choice["id"],
             choice["text"],
-            grouped(choice["votes"]),
-            _("%(number)s%%") % {"number": number_format(choice["percent"], 1)},
+            phrases.number(choice["votes"]),
+            choice["percent_text"],
             choice["percent"],
         )
         for choice in tally["choices"]
     ]
 
 
-def _question(
-    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
-) -> Question:
-    question = get_object_or_404(Question, pk=question_id)
-    if not modeladmin.has_view_permission(request, question):
-        raise PermissionDenied
-    return question
-
-
 def numbers(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
-    tally = tally_of(_question(modeladmin, request, question_id))
-    shown: Shown = {"ballots": grouped(tally["ballots"]), "outcome": tally["outcome"]}
+    tally = tally_of(question_to_view(modeladmin, request, question_id))
+    shown: Shown = {"ballots": tally["ballots_number"], "outcome": tally["outcome"]}
     for row in rows_of(tally):
         shown[f"votes-{row.pk}"] = row.votes
         shown[f"percent-{row.pk}"] = row.percent
@@ -89,16 +72,15 @@ def numbers(
 def live(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
-    question = _question(modeladmin, request, question_id)
+    question = question_to_view(modeladmin, request, question_id)
     tally = tally_of(question)
     curve = turnout(question, tally["ballots"])
     dots = _dots(curve.points)
-    context = admin.site.each_context(request) | {
+    context = {
         "title": _("Live"),
-        "opts": modeladmin.opts,
         "question": question,
         "state": question.state(),
-        "ballots": grouped(tally["ballots"]),
+        "ballots": tally["ballots_number"],
         "tally": tally,
         "rows": rows_of(tally),
         "curve": curve,
@@ -108,7 +90,7 @@ def live(
         "least_step": LEAST_STEP,
         "may_change": modeladmin.has_change_permission(request, question),
     }
-    return render(request, "admin/polls/question/live.html", context)
+    return page(modeladmin, request, "live", context)
 
 
 def _dots(points: list[Point]) -> list[Dot]:

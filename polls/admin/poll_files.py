@@ -1,7 +1,6 @@
 """Polls from a file and as a file, as importpolls and exportpolls have them on the command line."""
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from django import forms
 from django.contrib import admin, messages
@@ -11,7 +10,7 @@ from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_exempt
@@ -19,8 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from .. import poll_file
 from ..models import Question
 from ..poll_file import Draft, NotImported
-
-ModelAdmin: TypeAlias = "admin.ModelAdmin"
+from .pages import ModelAdmin, page
 
 
 class ImportForm(forms.Form):
@@ -71,12 +69,8 @@ def import_polls(modeladmin: ModelAdmin, request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST, request.FILES) if is_sent else ImportForm()
     if is_sent and form.is_valid():
         return _save(modeladmin, request, form.drafts)
-    context = modeladmin.admin_site.each_context(request) | {
-        "title": _("Import polls"),
-        "opts": modeladmin.opts,
-        "form": form,
-    }
-    return render(request, "admin/polls/question/import.html", context)
+    context = {"title": _("Import polls"), "form": form}
+    return page(modeladmin, request, "import", context)
 
 
 def _save(

@@ -1,6 +1,6 @@
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -11,7 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection, models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -20,6 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from .. import phrases
 from ..models import (
     Ballot,
     Choice,
@@ -30,8 +32,9 @@ from ..models import (
 from ..serving.decorators import allow
 from .choices import write_choices
 from .invitations import codes, sheet, sheet_csv
-from .live import grouped, live, numbers
+from .live import live, numbers
 from .moments import MomentField, MomentWidget
+from .pages import page
 from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
 from .sharing import qr_file, share
@@ -58,6 +61,10 @@ STATES = {
     "closed": gettext_lazy("Closed"),
 }
 
+
+# The pages of a question beside its form, and of a sheet of its codes.
+ONE = "<int:question_id>"
+SHEET = f"{ONE}/codes/<int:first>"
 
 # As the languages of the site write it.
 COMMA = re.compile("[,،，]")
@@ -169,7 +176,7 @@ class QuestionAdmin(admin.ModelAdmin):
     @admin.display(description=gettext_lazy("ballots"))
     def ballots(self, question: "CountedQuestion") -> SafeString:
         address = reverse("admin:polls_question_live", args=[question.pk])
-        number = grouped(question.ballots)
+        number = phrases.number(question.ballots)
         name = _("%(ballots)s, live") % {"ballots": number}
         link = '<a href="{}" aria-label="{}">{}</a>'
         return format_html(link, address, name, number)
@@ -318,52 +325,35 @@ class QuestionAdmin(admin.ModelAdmin):
         return super().response_change(request, obj)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        copy = allow("POST")(view(self.duplicate_one))
-        invite = allow("GET", "HEAD", "POST")(view(partial(codes, self)))
-        read = allow("GET", "HEAD")
-        watch = read(view(partial(live, self)))
-        count = read(view(partial(numbers, self)))
-        take = allow("GET", "HEAD", "POST")(
-            takes_a_file(view(partial(import_polls, self)))
-        )
-        own = [
-            path("import/", take, name="polls_question_import"),
-            path("<int:question_id>/live/", watch, name="polls_question_live"),
-            path(
-                "<int:question_id>/live/numbers.json",
-                count,
-                name="polls_question_numbers",
+        read, write = allow("GET", "HEAD"), allow("POST")
+        either = allow("GET", "HEAD", "POST")
+        # By the end of their names.
+        own = {
+            "import": ("import/", either(takes_a_file(self._page(import_polls)))),
+            "live": (f"{ONE}/live/", read(self._page(live))),
+            "numbers": (f"{ONE}/live/numbers.json", read(self._page(numbers))),
+            "share": (f"{ONE}/share/", read(self._page(share))),
+            "qr": (f"{ONE}/share/qr.svg", read(self._page(qr_file))),
+            "close": (f"{ONE}/close/", read(self._page(QuestionAdmin.close_one))),
+            "copy": (
+                f"{ONE}/duplicate/",
+                write(self._page(QuestionAdmin.duplicate_one)),
             ),
-            path(
-                "<int:question_id>/share/",
-                read(view(partial(share, self))),
-                name="polls_question_share",
-            ),
-            path(
-                "<int:question_id>/share/qr.svg",
-                read(view(partial(qr_file, self))),
-                name="polls_question_qr",
-            ),
-            path(
-                "<int:question_id>/close/",
-                read(view(self.close_one)),
-                name="polls_question_close",
-            ),
-            path("<int:question_id>/duplicate/", copy, name="polls_question_copy"),
-            path("<int:question_id>/codes/", invite, name="polls_question_codes"),
-            path(
-                "<int:question_id>/codes/<int:first>/",
-                read(view(partial(sheet, self))),
-                name="polls_question_sheet",
-            ),
-            path(
-                "<int:question_id>/codes/<int:first>/codes.csv",
-                read(view(partial(sheet_csv, self))),
-                name="polls_question_sheet_csv",
-            ),
+            "codes": (f"{ONE}/codes/", either(self._page(codes))),
+            "sheet": (f"{SHEET}/", read(self._page(sheet))),
+            "sheet_csv": (f"{SHEET}/codes.csv", read(self._page(sheet_csv))),
+        }
+        paths = [
+            path(route, view, name=f"polls_question_{name}")
+            for name, (route, view) in own.items()
         ]
-        return own + super().get_urls()
+        return paths + super().get_urls()
+
+    def _page(
+        self, view: Callable[..., HttpResponse]
+    ) -> Callable[..., HttpResponseBase]:
+        """Return a view of the admin of one that is given this object."""
+        return self.admin_site.admin_view(partial(view, self))
 
     def has_duplicate_permission(self, request: HttpRequest) -> bool:
         """Ask for both: a copy that its maker cannot edit would be left lying about."""
@@ -449,13 +439,8 @@ class QuestionAdmin(admin.ModelAdmin):
     def _close_page(
         self, request: HttpRequest, questions: list[Question], left: int
     ) -> HttpResponse:
-        context = self.admin_site.each_context(request) | {
-            "title": _("Close now?"),
-            "opts": self.opts,
-            "questions": questions,
-            "left": left,
-        }
-        return render(request, "admin/polls/question/close.html", context)
+        context = {"title": _("Close now?"), "questions": questions, "left": left}
+        return page(self, request, "close", context)
 
     @admin.action(
         description=gettext_lazy("Duplicate selected questions"),

@@ -1,11 +1,6 @@
 """What an organiser does with a poll once it is written: hand out its link, put it on a wall, look at it beforehand."""
 
-from typing import TypeAlias
-
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,27 +10,16 @@ from django.utils.translation import gettext as _
 from ..models import Question
 from ..qr import draw
 from ..site_url import address, is_local
-
-ModelAdmin: TypeAlias = "admin.ModelAdmin[Question]"
-
-
-def _visible_question(
-    modeladmin: ModelAdmin, request: HttpRequest, question_id: int
-) -> Question:
-    question = get_object_or_404(Question, pk=question_id)
-    if not modeladmin.has_view_or_change_permission(request, question):
-        raise PermissionDenied
-    return question
+from .pages import ModelAdmin, page, question_to_view
 
 
 def share(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
-    question = _visible_question(modeladmin, request, question_id)
+    question = question_to_view(modeladmin, request, question_id)
     link = address(request, question.get_absolute_url())
-    context = modeladmin.admin_site.each_context(request) | {
+    context = {
         "title": _("Share"),
-        "opts": modeladmin.opts,
         "question": question,
         "state": question.state(),
         "link": link,
@@ -44,7 +28,7 @@ def share(
         "is_local": is_local(request),
         "may_change": modeladmin.has_change_permission(request, question),
     }
-    return render(request, "admin/polls/question/share.html", context)
+    return page(modeladmin, request, "share", context)
 
 
 def _embed(request: HttpRequest, question: Question) -> SafeString:
@@ -57,7 +41,7 @@ def qr_file(
     modeladmin: ModelAdmin, request: HttpRequest, question_id: int
 ) -> HttpResponse:
     """Answer with the QR code alone, as a file for slides and posters."""
-    question = _visible_question(modeladmin, request, question_id)
+    question = question_to_view(modeladmin, request, question_id)
     qr = draw(address(request, question.get_absolute_url()))
     svg = render_to_string("admin/polls/question/qr.svg", {"qr": qr})
     name = f"poll-{question.pk}-qr.svg"
