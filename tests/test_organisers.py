@@ -4,30 +4,15 @@ from importlib import import_module
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from polls.audience import lost_rights, right_of
 from polls.models import Question
-from tests.support.admin_forms import LIST, act, form
+from tests.support.admin_forms import LIST, act, form, staff
 
 
-@pytest.fixture
-def staff(db):
-    """Return the one who logs in: staff("add", "change")."""
-
-    def staff(*actions: str) -> Client:
-        user = User.objects.create_user("-".join(actions), is_staff=True)
-        names = [f"{action}_question" for action in actions]
-        user.user_permissions.set(Permission.objects.filter(codename__in=names))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return staff
-
-
-def test_who_may_add_questions_adds_their_choices(staff):
+def test_who_may_add_questions_adds_their_choices(db):
     client = staff("add")
     assert 'name="choices"' in client.get(f"{LIST}add/").text
     assert client.post(f"{LIST}add/", form()).status_code == 302
@@ -36,7 +21,7 @@ def test_who_may_add_questions_adds_their_choices(staff):
     assert "A question needs at least 2 choices." in page.text
 
 
-def test_who_may_change_questions_changes_their_choices(staff, question):
+def test_who_may_change_questions_changes_their_choices(question):
     client, path = staff("change"), f"{LIST}{question.pk}/change/"
     assert 'name="choices"' in client.get(path).text
     assert client.post(path, form(choices=["Green", "Black"])).status_code == 302
@@ -44,14 +29,14 @@ def test_who_may_change_questions_changes_their_choices(staff, question):
     assert list(texts) == ["Green", "Black"]
 
 
-def test_who_may_view_questions_reads_their_choices(staff, question):
+def test_who_may_view_questions_reads_their_choices(question):
     page = staff("view").get(f"{LIST}{question.pk}/change/").text
     assert "Red" in page and 'name="choices"' not in page
     assert 'type="submit" value="Save"' not in page
 
 
 @pytest.mark.parametrize("actions", [["view"], ["change"], ["add", "change"]])
-def test_who_may_see_a_question_in_the_admin_sees_its_results(staff, question, actions):
+def test_who_may_see_a_question_in_the_admin_sees_its_results(question, actions):
     Question.objects.update(results="organisers")
     client = staff(*actions)
     assert client.get(f"/polls/{question.pk}/results.json").status_code == 200
@@ -63,7 +48,7 @@ def test_who_may_see_a_question_in_the_admin_sees_its_results(staff, question, a
 
 
 @pytest.mark.parametrize("actions", [["add", "delete"], ["add"]])
-def test_who_may_not_see_it_there_does_not(staff, question, actions):
+def test_who_may_not_see_it_there_does_not(question, actions):
     Question.objects.update(results="organisers")
     assert staff(*actions).get(f"/polls/{question.pk}/results.json").status_code == 403
 
@@ -72,7 +57,7 @@ def test_who_may_not_see_it_there_does_not(staff, question, actions):
     "actions, offered",
     [(["add", "view"], False), (["change"], False), (["add", "change"], True)],
 )
-def test_a_copy_is_offered_to_who_can_edit_it(staff, question, actions, offered):
+def test_a_copy_is_offered_to_who_can_edit_it(question, actions, offered):
     client, copy = staff(*actions), f"{LIST}{question.pk}/duplicate/"
     page = client.get(f"{LIST}{question.pk}/change/").text
     assert ('name="_duplicate"' in page) == offered

@@ -8,7 +8,7 @@ from django.test import Client
 
 from polls.models import Ballot, Question
 from polls.serving import spectator_cache
-from tests.support.admin_forms import LIST
+from tests.support.admin_forms import LIST, staff
 
 PAGES = ["", "results/", "wall/"]
 TEXT = "Which colour?"
@@ -23,15 +23,6 @@ def path(question, page=""):
     return f"{LIST}{question.pk}/preview/{page}"
 
 
-def organiser(*actions):
-    user = User.objects.create_user("-".join(actions) or "staff", is_staff=True)
-    names = [f"{action}_question" for action in actions]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_it_works(admin_client, later, page):
     answer = admin_client.get(path(later, page))
@@ -42,7 +33,7 @@ def test_it_works(admin_client, later, page):
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("actions", [["view"], ["change"]])
 def test_who_may_see_the_question_sees_its_preview(later, page, actions):
-    assert TEXT in organiser(*actions).get(path(later, page)).text
+    assert TEXT in staff(*actions).get(path(later, page)).text
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -56,7 +47,7 @@ def test_nobody_else_does(client, later, page):
     for who in (client, voter, outsider):
         answer = who.get(path(later, page))
         assert answer.status_code == 302 and "/admin/login/" in answer["Location"]
-    for who in (organiser(), organiser("add"), organiser("delete")):
+    for who in (staff(), staff("add"), staff("delete")):
         answer = who.get(path(later, page))
         assert answer.status_code == 403 and TEXT not in answer.text
 

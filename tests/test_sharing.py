@@ -4,31 +4,14 @@ import html
 import re
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.test import Client
 
 from polls.models import Question
 from polls.qr import draw
-from tests.support.admin_forms import LIST, form
+from tests.support.admin_forms import LIST, form, staff
 
 
 def path(question):
     return f"{LIST}{question.pk}/share/"
-
-
-@pytest.fixture
-def staff(db):
-    """Return the one who logs in: staff("view")."""
-
-    def staff(*actions):
-        user = User.objects.create_user("-".join(actions) or "none", is_staff=True)
-        names = [f"{action}_question" for action in actions]
-        user.user_permissions.set(Permission.objects.filter(codename__in=names))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return staff
 
 
 def test_it_works(admin_client):
@@ -81,7 +64,7 @@ def test_a_poll_by_code_leads_to_its_codes(admin_client, question):
 
 
 @pytest.mark.parametrize("actions", [["view"], ["change"]])
-def test_who_may_see_the_question_may_share_it(staff, question, actions):
+def test_who_may_see_the_question_may_share_it(question, actions):
     Question.objects.update(voters="codes")
     page = staff(*actions).get(path(question))
     assert page.status_code == 200
@@ -89,7 +72,7 @@ def test_who_may_see_the_question_may_share_it(staff, question, actions):
 
 
 @pytest.mark.parametrize("actions", [[], ["add"], ["delete"]])
-def test_it_requires_permission(staff, question, actions):
+def test_it_requires_permission(question, actions):
     client = staff(*actions)
     assert client.get(path(question)).status_code == 403
     assert client.get(f"{path(question)}qr.svg").status_code == 403
@@ -99,7 +82,7 @@ def test_it_requires_an_account(client, question):
     assert client.get(path(question)).status_code == 302
 
 
-def test_who_may_only_add_is_not_led_there(staff):
+def test_who_may_only_add_is_not_led_there(db):
     page = staff("add").post(f"{LIST}add/", form(), follow=True)
     assert page.status_code == 200 and Question.objects.count() == 1
 

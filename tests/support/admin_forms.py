@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
@@ -11,6 +12,16 @@ from django.utils import timezone
 from polls.models import Question
 
 LIST = "/admin/polls/question/"
+
+
+def staff(*actions: str) -> Client:
+    """Log in somebody who may do these to questions: staff("add", "change")."""
+    user = User.objects.create_user("-".join(actions) or "none", is_staff=True)
+    names = [f"{action}_question" for action in actions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def change_path(question: Question) -> str:
