@@ -3,16 +3,21 @@
 import datetime
 import functools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import formats, timezone
 from django.utils.translation import (
     get_language,
     get_language_bidi,
     gettext,
+    gettext_lazy,
     ngettext,
     pgettext,
 )
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
@@ -41,52 +46,52 @@ def _day(date: datetime.date, language: str | None) -> str:
     return formats.date_format(date, "DATE_FORMAT")
 
 
+class Until(NamedTuple):
+    """How it is said that something happens in a while; each takes how many minutes, hours or days."""
+
+    soon: "_StrPromise"
+    minutes: Callable[[int], str]
+    hours: Callable[[int], str]
+    days: Callable[[int], str]
+
+
+# fmt: off
+CLOSES = Until(
+    gettext_lazy("Closes in less than a minute"),
+    lambda n: ngettext("Closes in %(number)s minute", "Closes in %(number)s minutes", n),
+    lambda n: ngettext("Closes in %(number)s hour", "Closes in %(number)s hours", n),
+    lambda n: ngettext("Closes in %(number)s day", "Closes in %(number)s days", n),
+)
+OPENS = Until(
+    gettext_lazy("Opens in less than a minute"),
+    lambda n: ngettext("Opens in %(number)s minute", "Opens in %(number)s minutes", n),
+    lambda n: ngettext("Opens in %(number)s hour", "Opens in %(number)s hours", n),
+    lambda n: ngettext("Opens in %(number)s day", "Opens in %(number)s days", n),
+)
+# fmt: on
+
+
 def closes(time: datetime.datetime, now: datetime.datetime | None = None) -> str:
     """Say how long a poll is open yet, and rather less than more."""
-    seconds = _seconds_until(time, now)
-    if seconds < MINUTE:
-        return gettext("Closes in less than a minute")
-    if seconds < HOUR:
-        minutes = seconds // MINUTE
-        sentence = ngettext(
-            "Closes in %(number)s minute", "Closes in %(number)s minutes", minutes
-        )
-        return sentence % {"number": minutes}
-    if seconds < 2 * DAY:
-        hours = seconds // HOUR
-        sentence = ngettext(
-            "Closes in %(number)s hour", "Closes in %(number)s hours", hours
-        )
-        return sentence % {"number": hours}
-    days = seconds // DAY
-    sentence = ngettext("Closes in %(number)s day", "Closes in %(number)s days", days)
-    return sentence % {"number": number(days)}
+    return _until(CLOSES, time, now)
 
 
 def opens(time: datetime.datetime, now: datetime.datetime | None = None) -> str:
     """Say when a poll opens."""
-    seconds = _seconds_until(time, now)
+    return _until(OPENS, time, now)
+
+
+def _until(said: Until, time: datetime.datetime, now: datetime.datetime | None) -> str:
+    seconds = int((time - (now or timezone.now())).total_seconds())
     if seconds < MINUTE:
-        return gettext("Opens in less than a minute")
+        return str(said.soon)
     if seconds < HOUR:
-        minutes = seconds // MINUTE
-        sentence = ngettext(
-            "Opens in %(number)s minute", "Opens in %(number)s minutes", minutes
-        )
-        return sentence % {"number": minutes}
-    if seconds < 2 * DAY:
-        hours = seconds // HOUR
-        sentence = ngettext(
-            "Opens in %(number)s hour", "Opens in %(number)s hours", hours
-        )
-        return sentence % {"number": hours}
-    days = seconds // DAY
-    sentence = ngettext("Opens in %(number)s day", "Opens in %(number)s days", days)
-    return sentence % {"number": number(days)}
-
-
-def _seconds_until(time: datetime.datetime, now: datetime.datetime | None) -> int:
-    return int((time - (now or timezone.now())).total_seconds())
+        count, sentence = seconds // MINUTE, said.minutes
+    elif seconds < 2 * DAY:
+        count, sentence = seconds // HOUR, said.hours
+    else:
+        count, sentence = seconds // DAY, said.days
+    return sentence(count) % {"number": number(count)}
 
 
 def number(value: float) -> str:
