@@ -307,10 +307,10 @@ def _outcome(numbers: Numbers) -> str:
     """Say who is ahead or has won, or that it is a tie."""
     if KINDS[numbers["question"]["kind"]].has_rounds:
         return _run_off_outcome(numbers)
-    most = max((choice["votes"] for choice in numbers["choices"]), default=0)
-    if not most:
+    leaders = numbers["leaders"]
+    first = [choice for choice in numbers["choices"] if choice["id"] in leaders]
+    if not first:
         return ""
-    first = [choice for choice in numbers["choices"] if choice["votes"] == most]
     words = {
         "choices": phrases.list_of([choice["text"] for choice in first[:_MOST_NAMED]]),
         "number": phrases.number(len(first)),
