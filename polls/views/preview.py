@@ -6,6 +6,7 @@ once it opens. Nothing of it is kept: no cookie is set, and no cache has a place
 """
 
 import copy
+from collections.abc import Callable
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -50,18 +51,24 @@ def ballot_preview(request: HttpRequest, question_id: int) -> HttpResponse:
 
 @allow("GET", "HEAD")
 def results_preview(request: HttpRequest, question_id: int) -> HttpResponse:
-    question = _scheduled(request, question_id)
-    if not question:
-        return redirect("polls:results", question_id)
-    return _answer(request, question, results_page(_visitor(request), question).text)
+    return _preview(request, question_id, "polls:results", results_page)
 
 
 @allow("GET", "HEAD")
 def wall_preview(request: HttpRequest, question_id: int) -> HttpResponse:
+    return _preview(request, question_id, "polls:share", wall_page)
+
+
+def _preview(
+    request: HttpRequest,
+    question_id: int,
+    public: str,
+    page: Callable[[HttpRequest, Question], HttpResponse],
+) -> HttpResponse:
     question = _scheduled(request, question_id)
     if not question:
-        return redirect("polls:share", question_id)
-    return _answer(request, question, wall_page(_visitor(request), question).text)
+        return redirect(public, question_id)
+    return _answer(request, question, page(_visitor(request), question).text)
 
 
 def _scheduled(request: HttpRequest, question_id: int) -> Question | None:
