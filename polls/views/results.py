@@ -67,7 +67,6 @@ def results_page(request: HttpRequest, question: Question) -> HttpResponse:
         "receipt": spell(own.receipt) if own and question.receipts else "",
         "fingerprint": _fingerprint(question) if is_visible else "",
         "tie_rule": TIE_RULE,
-        "address": address(request, question.results_url),
     }
     return _render_tally(request, "polls/results.html", question, is_visible, context)
 
