@@ -86,20 +86,26 @@ def ballot_context(
     own = question.own_ballot(voter_key(question, voter)) if voter else None
     draft = read_draft(request)
     form = BallotForm(question, sent, draft or (own.choices if own else []))
-    return {
-        "question": question,
+    return _shared_context(request, question) | {
         "is_open": True,
-        "open_graph": open_graph(request, question.get_absolute_url()),
-        "description": _description(question),
-        "ballots": _ballots(question),
         "form": form,
         "is_wrong": sent is not None,
         "own": own,
         "draft": draft,
         "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
-        "keeps": what_is_kept(question),
         "needs_code": _needs_code(question, voter),
         "shows_results": _shows_results(question, own),
+    }
+
+
+def _shared_context(request: HttpRequest, question: Question) -> dict[str, object]:
+    """Return what the page of a poll says whether it is open or has closed."""
+    return {
+        "question": question,
+        "open_graph": open_graph(request, question.get_absolute_url()),
+        "description": _description(question),
+        "ballots": _ballots(question),
+        "keeps": what_is_kept(question),
     }
 
 
@@ -128,14 +134,9 @@ def _closed_page(
     request: HttpRequest, question: Question, error_message: str
 ) -> HttpResponse:
     shows_results = _shows_results(question, None)
-    context = {
-        "question": question,
+    context = _shared_context(request, question) | {
         "is_open": False,
-        "open_graph": open_graph(request, question.get_absolute_url()),
-        "description": _description(question),
-        "ballots": _ballots(question),
         "error_message": error_message,
-        "keeps": what_is_kept(question),
         "shows_results": shows_results,
         "outcome": tally_of(question)["outcome"] if shows_results else "",
     }
