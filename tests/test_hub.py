@@ -31,6 +31,7 @@ def tally(version, state="open", results="always", ballots=None):
         "choices": [],
         "rounds": [],
         "elected": None,
+        "leaders": [],
         "rounds_version": None,
     }
 
