@@ -20,7 +20,6 @@ from django.db import IntegrityError
 from django.db.models import ManyToManyField, QuerySet
 from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -31,6 +30,7 @@ from django.utils.translation import gettext_lazy
 from ..qr import QrCode, draw
 from ..site_url import address, is_local
 from .members import MOST, MembersForm
+from .pages import page
 
 MADE_LINK = "Made a link to set a password."
 
@@ -98,8 +98,13 @@ class AccountAdmin(UserAdmin):
             else:
                 self._log(request, users, ADDITION, "Made from a list.")
                 return self._sheet(request, users)
-        context = {"form": form, "is_local": is_local(request), "most": MOST}
-        return self._render(request, "members", _("Add many accounts"), context)
+        context = {
+            "title": _("Add many accounts"),
+            "form": form,
+            "is_local": is_local(request),
+            "most": MOST,
+        }
+        return page(self, request, "members", context)
 
     def links(self, request: HttpRequest) -> HttpResponse:
         """Give the links of a sheet as a file: new ones, for the site has not kept those."""
@@ -151,16 +156,10 @@ class AccountAdmin(UserAdmin):
             slips.append(Slip(user.username, link, draw(link)))
         lasts = datetime.timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
         context = {
+            "title": _("Links to set a password"),
             "slips": slips,
             "users": [user.pk for user in users],
             "until": timezone.now() + lasts,
             "is_local": is_local(request),
         }
-        return self._render(request, "links", _("Links to set a password"), context)
-
-    def _render(
-        self, request: HttpRequest, name: str, title: str, context: dict[str, object]
-    ) -> HttpResponse:
-        shared = self.admin_site.each_context(request)
-        shared |= {"opts": self.opts, "title": title}
-        return render(request, f"admin/auth/user/{name}.html", {**shared, **context})
+        return page(self, request, "links", context)

@@ -1,7 +1,7 @@
-"""What the pages of a question share, which stand in the admin beside its form: the question, a right, the frame."""
+"""What the admin's own pages share, beside its lists and forms: the question, the right to it, the frame."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -32,11 +32,13 @@ def question_to_change(
 
 
 def page(
-    modeladmin: ModelAdmin,
+    modeladmin: "admin.ModelAdmin[Any]",
     request: HttpRequest,
     name: str,
     context: Mapping[str, object],
 ) -> HttpResponse:
-    """Render templates/admin/polls/question/<name>.html in the admin's frame."""
-    shared = modeladmin.admin_site.each_context(request) | {"opts": modeladmin.opts}
-    return render(request, f"admin/polls/question/{name}.html", {**shared, **context})
+    """Render the template of this name, among those of the model, in the admin's frame."""
+    opts = modeladmin.opts
+    template = f"admin/{opts.app_label}/{opts.model_name}/{name}.html"
+    shared = modeladmin.admin_site.each_context(request) | {"opts": opts}
+    return render(request, template, {**shared, **context})
