@@ -12,7 +12,8 @@ from django.utils import translation
 
 from polls.audience import SPECTATOR
 from polls.serving import event_stream
-from polls.serving.event_stream import Hub, Subscription, View
+from polls.serving.event_stream import Hub
+from polls.serving.viewer import Subscription, View
 from polls.views import results
 from tests.support.waiting import until
 

@@ -16,10 +16,9 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import CoroutineType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from django.db import Error as DatabaseUnavailable
 from django.db import connection, connections
@@ -31,13 +30,8 @@ from ..counting.shown import ballots_alone
 from ..counting.tally import Numbers, count_all, lacks_votes, say
 from ..models import Audience, Question, results_visible_to
 from .descriptors import has_room_for_stream
-from .server_stop import (
-    Message,
-    Receive,
-    Send,
-    connection_of,
-    hook_signals,
-)
+from .server_stop import Message, Receive, Send, hook_signals
+from .viewer import Subscription, View, Viewer, message_of
 
 logger = logging.getLogger("polls.live")
 
@@ -47,8 +41,6 @@ TICK = 0.25
 HEARTBEAT = 15
 # Where results are hidden, rights are checked before each change is sent, and this often while nothing changes.
 RECHECK = 1
-# For a client to take its last event, before it holds up a server that stops.
-SEND_TIMEOUT = 0.5
 # The comment is for proxies; scripts see only events, and miss this one when the network has gone.
 BEAT = b":\nevent: beat\ndata: 1\n\n"
 
@@ -56,30 +48,9 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-def _body(event: bytes, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": event, "more_body": more}
-
-
 def _last_event(reason: str) -> bytes:
     """The browser stops here: without this it would come back for more."""
     return f"event: end\ndata: {json.dumps({'reason': reason})}\n\n".encode()
-
-
-class View(NamedTuple):
-    """What a viewer is sent: all viewers with the same view share one event."""
-
-    language: str
-    # The number of ballots, and nothing of the results.
-    only_ballots: bool = False
-
-
-class Subscription(NamedTuple):
-    """What a stream is asked for: a view of a question, seen by a right, by somebody who knows a version of it."""
-
-    question: int
-    right: Right
-    known: int
-    view: View
 
 
 def event_of(numbers: Numbers, view: View) -> bytes:
@@ -92,104 +63,6 @@ def event_of(numbers: Numbers, view: View) -> bytes:
 
 def _dump(told: Mapping[str, object]) -> str:
     return json.dumps(told, ensure_ascii=False)
-
-
-class Viewer:
-    """One open stream. However slow it reads, only the newest event waits for it."""
-
-    __slots__ = (
-        "known",
-        "right",
-        "view",
-        "send",
-        "connection",
-        "serving",
-        "waiting",
-        "delivery",
-        "ended",
-    )
-
-    def __init__(
-        self, subscription: Subscription, receive: Receive, send: Send
-    ) -> None:
-        self.known = subscription.known
-        self.right = subscription.right
-        self.view = subscription.view
-        self.send = send
-        self.connection = connection_of(receive)
-        self.connection.keep_open()
-        self.serving = asyncio.current_task()
-        self.waiting: Message | None = None
-        self.delivery: asyncio.Task[None] | None = None
-        self.ended = False
-
-    def push(self, message: Message) -> None:
-        """Send at once if the connection takes it, as it nearly always does; else let the newest wait.
-
-        A task for each of ten thousand sends would cost twice as much as the sends. So the coroutine is stepped by
-        hand; only one that would wait is given up, and sent again in a task. If it had written, the tally arrives
-        twice, which does no harm.
-        """
-        if self.delivery is None:
-            try:
-                attempt = self.send(message)
-                if type(attempt) is not CoroutineType:
-                    # ASGI promises an awaitable only; this one, a future perhaps, cannot be stepped or sent again.
-                    self.delivery = asyncio.create_task(self._deliver(attempt))
-                    return
-                attempt.send(None)
-            except StopIteration:
-                return
-            except Exception as error:
-                self._fail(error)
-                return
-            attempt.close()
-        self._queue(message)
-
-    def _queue(self, message: Message) -> None:
-        self.waiting = message
-        if self.delivery is None:
-            self.delivery = asyncio.create_task(self._deliver())
-
-    def end(self, event: bytes = b"") -> None:
-        """Send a last event and let the request end; a client that does not take it is left behind."""
-        self.ended = True
-        self.connection.finish()
-        self._queue(_body(event, more=False))
-        asyncio.get_running_loop().call_later(SEND_TIMEOUT, self._abandon)
-
-    async def _deliver(self, begun: Awaitable[None] | None = None) -> None:
-        try:
-            if begun is not None:
-                await begun
-            while self.waiting is not None:
-                message, self.waiting = self.waiting, None
-                await self.send(message)
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self.delivery = None
-            if self.ended:
-                self._release()
-
-    def _fail(self, error: Exception) -> None:
-        """End this stream, and no other."""
-        # An OSError is a client that has gone, which its request learns by itself.
-        if not isinstance(error, OSError):
-            logger.error("A viewer could not be sent to.", exc_info=error)
-            self.ended = True
-            self._release()
-
-    def _release(self) -> None:
-        if self.serving:
-            self.serving.cancel()
-
-    def _abandon(self) -> None:
-        if self.serving:
-            if self.delivery:
-                self.delivery.cancel()
-            self.connection.abort()
-            self._release()
 
 
 class Channel:
@@ -225,7 +98,7 @@ class Channel:
         self.sent_at.setdefault(viewer.view, now)
         event = self.events.get(viewer.view)
         if event and self._is_newer(viewer):
-            viewer.push(_body(event))
+            viewer.push(message_of(event))
         else:
             self.newcomers.add(viewer)
 
@@ -272,7 +145,7 @@ class Channel:
         # Who came with a view that nobody had when the reading began waits for the next one.
         waiting = {viewer for viewer in waiting if viewer.view in self.events}
         self.newcomers -= waiting
-        messages = {view: _body(event) for view, event in self.events.items()}
+        messages = {view: message_of(event) for view, event in self.events.items()}
         self._push(messages, self.viewers & waiting)
         if changed:
             rest = self.viewers - self.newcomers - waiting
@@ -314,7 +187,7 @@ class Channel:
         due = {view for view, at in self.sent_at.items() if now - at > heartbeat}
         if due:
             self.sent_at |= dict.fromkeys(due, now)
-            self._push(dict.fromkeys(due, _body(BEAT)), self.viewers)
+            self._push(dict.fromkeys(due, message_of(BEAT)), self.viewers)
 
     def end(self, event: bytes) -> None:
         for viewer in self.viewers:
@@ -391,7 +264,7 @@ class Hub:
         """Serve one viewer until it leaves or the stream ends."""
         # Browsers that lose a server together do not all come back in the same moment.
         retry = f"retry: {random.randint(1000, 4000)}\n\n".encode()
-        await send(_body(retry))
+        await send(message_of(retry))
         viewer = Viewer(subscription, receive, send)
         self._join(subscription.question, viewer)
         try:

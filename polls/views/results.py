@@ -23,9 +23,10 @@ from ..counting.tally import tally_of
 from ..models import Audience, Question
 from ..qr import draw
 from ..serving.decorators import allow
-from ..serving.event_stream import EventStream, Subscription, View
+from ..serving.event_stream import EventStream
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag, version_in
+from ..serving.viewer import Subscription, View
 from ..site_url import address
 from .lookups import (
     may_see,

@@ -27,7 +27,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from polls.audience import SPECTATOR
 from polls.models import Question
-from polls.serving.event_stream import EventStream, Subscription, View
+from polls.serving.event_stream import EventStream
+from polls.serving.viewer import Subscription, View
 
 events = []
 trail = contextvars.ContextVar("trail", default="")
