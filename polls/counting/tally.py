@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
 from django.db import connection
-from django.utils import translation
 from django.utils.translation import gettext, ngettext
 
 from .. import phrases
@@ -199,12 +198,6 @@ def say(numbers: Numbers) -> Tally:
         "ties": ties,
         "rounds_table": _rounds_table(numbers, ties),
     }
-
-
-def say_in(language: str, numbers: Numbers) -> Tally:
-    """Say these numbers in a language, whichever is active here."""
-    with translation.override(language):
-        return say(numbers)
 
 
 def _rounds(
