@@ -23,7 +23,7 @@ from .text_width import runs_right_to_left, text_width, wrap
 
 WIDTH, EDGE, GAP = 640, 28, 16
 INNER = WIDTH - 2 * EDGE
-# Rounds side by side that leave room for their numbers; the table of the results page has all of them.
+# Rounds side by side that leave room for their numbers; the results page has a table of more.
 MOST_ROUNDS = 4
 
 _FILL = accent.fills(settings.ACCENT_COLOUR or accent.DEFAULT)[0]

@@ -1,5 +1,4 @@
 // Copies a receipt. Without it the receipt is there to be written down.
-"use strict";
 
 async function copy(text) {
   // Browsers have a clipboard on https and on this machine alone; elsewhere they copy what is selected.

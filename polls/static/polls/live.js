@@ -1,5 +1,4 @@
 // Moves the results while people look. The page is complete without it, and gives it all words: from data-said-..., or from the tally.
-"use strict";
 
 const FIRST_WAIT = 2000;
 const LONGEST_WAIT = 30000;

@@ -1,5 +1,4 @@
 // Writes times in the reader's zone, and names it. Without it they are in the site's zone, which is named too.
-"use strict";
 
 // As the server writes it: the day before the month, in English too.
 const language = document.documentElement.lang.replace(/^en$/, "en-GB");
