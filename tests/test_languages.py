@@ -78,6 +78,8 @@ def test_it_rejects_a_language_that_there_is_not(client, db):
         ("", "javascript:alert(1)", "/polls/"),
         ("", "https://evil.example/", "/polls/"),
         ("", "", "/polls/"),
+        ("", "login", "login"),
+        ("", "nowhere", "nowhere"),
     ],
 )  # fmt: skip
 def test_it_leads_back_to_the_page(client, db, referer, following, back):

@@ -1,7 +1,7 @@
 import re
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..serving.decorators import allow
@@ -15,7 +15,8 @@ _TAKES_FORMS_ALONE = re.compile("(?<=/)(vote|withdraw)/$")
 @allow("POST")
 def language(request: HttpRequest) -> HttpResponse:
     """Remember the language that was chosen at the foot of a page, and lead back to the page."""
-    response = redirect(_page_before(request))
+    # Not redirect(), which takes a word for the name of a view.
+    response = HttpResponseRedirect(_page_before(request))
     code = request.POST.get("language", "")
     if code in NAMES:
         remember_language(response, code)
@@ -27,4 +28,4 @@ def _page_before(request: HttpRequest) -> str:
     for address in (request.headers.get("Referer"), request.POST.get("next")):
         if url_has_allowed_host_and_scheme(address, request.get_host()):
             return _TAKES_FORMS_ALONE.sub("", str(address))
-    return "polls:index"
+    return reverse("polls:index")
