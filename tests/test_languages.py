@@ -122,6 +122,22 @@ def test_no_language_is_left_to_the_next_request(client, db):
         assert translation.get_language() == settings.LANGUAGE_CODE
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_a_static_file_that_is_not_there_is_missed_in_the_language(client, db, code):
+    page = asking_for(code).get("/static/polls/nowhere.css")
+    assert page.status_code == 404 and f'<html lang="{code}"' in page.text
+    assert page.headers["Content-Language"] == code
+    assert "Accept-Language" in page.headers["Vary"]
+
+
+def test_a_file_of_ballots_leaves_no_language_to_the_next_request(question):
+    question.close()
+    file = asking_for("ar").get(f"/polls/{question.pk}/ballots.csv")
+    assert file.streaming and list(file)
+    missing = asking_for("de").get("/static/polls/nowhere.css")
+    assert '<html lang="de"' in missing.text
+
+
 def test_what_is_answered_on_the_loop_has_its_own_language(red, handler):
     known = "0" * 32
     visits = []

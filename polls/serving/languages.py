@@ -68,13 +68,18 @@ def remember_language(response: HttpResponse, code: str) -> None:
     )
 
 
+def _has_words(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Tell whether it says something of ours: redirects, files of ballots and static files do not."""
+    if response.streaming or response.status_code // 100 == 3:
+        return False
+    is_static = request.path_info.startswith(settings.STATIC_URL)
+    return not is_static or response.status_code >= 400
+
+
 def in_language_of_visitor(get_response: GetResponse) -> GetResponse:
     """As a middleware: answer in the visitor's language, on the event loop as in a thread, and leave none behind."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(settings.STATIC_URL):
-            # These have no words of ours.
-            return get_response(request)
         request.LANGUAGE_CODE = language = language_of(request)
         translation.activate(language)
         response = None
@@ -84,8 +89,7 @@ def in_language_of_visitor(get_response: GetResponse) -> GetResponse:
             # A stream still has its words to say.
             if not (response and response.streaming):
                 translation.deactivate()
-        # Redirects and files of ballots have none either.
-        if not response.streaming and response.status_code // 100 != 3:
+        if _has_words(request, response):
             response.headers.setdefault("Content-Language", language)
             patch_vary_headers(response, ["Accept-Language", "Cookie"])
         return response
