@@ -100,6 +100,18 @@ def test_another_name_of_the_site_is_another_page(question):
     assert "http://127.0.0.1/" in Client().get(path, HTTP_HOST="127.0.0.1").text
 
 
+def test_names_that_strangers_make_up_push_nothing_out(question, settings, cache):
+    """Any name under .localhost is allowed, and any port; with SITE_URL all of them get one page."""
+    settings.SITE_URL = "https://polls.example.org"
+    for name in ("", "results/", "share/"):
+        cache.clear()
+        for n in range(3):
+            host = f"a{n}.localhost:{n + 1}"
+            page = Client().get(f"/polls/{question.pk}/{name}", HTTP_HOST=host)
+            assert "https://polls.example.org/" in page.text and host not in page.text
+        assert len(cache) == 1
+
+
 def test_it_keeps_no_error_and_answers_no_post(client, ask):
     later = ask("Later?", opens=1)
     assert client.get(f"/polls/{later.pk}/").status_code == 404

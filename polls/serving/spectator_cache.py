@@ -144,7 +144,7 @@ def cache_for_spectators(
     """Make a view a CachedView.
 
     Each of the query parameters makes another page. A view that `names_host` makes another page under
-    each name of the site. What is another for each visitor is said by a PersonalResponse.
+    each name of a site without SITE_URL. What is another for each visitor is said by a PersonalResponse.
     """
     return lambda view: CachedView(view, query_parameters, names_host)
 
@@ -197,7 +197,9 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
         return None
     query = _query(request) if parameters else {}
     read = tuple(query.get(name) for name in parameters)
-    shown_host = host if route.view.names_host else ""
+    # With SITE_URL every page names that one.
+    names_host = route.view.names_host and not settings.SITE_URL
+    shown_host = host if names_host else ""
     prefix = meta.get("SCRIPT_NAME")
     return route, language, request.scheme, prefix, shown_host, read
 
