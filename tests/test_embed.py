@@ -78,6 +78,14 @@ def test_oembed_gives_the_frame_of_a_page(client, framed, name):
     assert told.headers["Access-Control-Allow-Origin"] == "*"
 
 
+def test_oembed_takes_a_host_in_capitals(client, framed, settings):
+    settings.ALLOWED_HOSTS = ["polls.example"]
+    url = f"http://Polls.example/polls/{framed.pk}/"
+    for host in ("polls.example", "POLLS.example"):
+        told = client.get("/oembed", {"url": url}, headers={"Host": host})
+        assert told.status_code == 200
+
+
 def test_oembed_keeps_to_the_room_there_is(client, framed):
     url = f"http://testserver/{framed.pk}"
     small = oembed(client, url, maxwidth="300", maxheight="200").json()

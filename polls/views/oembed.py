@@ -47,7 +47,8 @@ def _question_at(request: HttpRequest, url: str) -> int:
     """Return the question whose page has this address. Raises Http404 if it is no page of a poll on this site."""
     try:
         parts, own = urlsplit(url), urlsplit(address(request, get_script_prefix()))
-        if parts.scheme not in {"http", "https"} or parts.netloc.lower() != own.netloc:
+        is_here = parts.netloc.lower() == own.netloc.lower()
+        if parts.scheme not in {"http", "https"} or not is_here:
             raise Http404
         found = resolve("/" + parts.path.removeprefix(own.path))
     except (ValueError, Resolver404) as error:
