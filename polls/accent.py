@@ -27,11 +27,11 @@ DARK = Scheme("#151311", "#1e1b18", "#14120f", 0.1)
 
 
 def stylesheet(accent: str) -> str:
-    """Return the rules that change the site's colour; on paper it is black."""
+    """Return the rules that change the site's colour; paper and forced colours have their own."""
     light, dark = fills(accent)
     return (
-        f"@media screen{{:root{{--fill:{light}}}}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{--fill:{dark}}}}}\n"
+        f"@media screen and (forced-colors:none){{:root{{--fill:{light}}}}}"
+        f"@media screen and (forced-colors:none) and (prefers-color-scheme:dark){{:root{{--fill:{dark}}}}}\n"
     )
 
 

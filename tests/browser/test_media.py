@@ -38,6 +38,20 @@ def test_in_forced_colours_buttons_and_bars_have_edges(visitor, question):
         assert style(place, "borderWidth") == "1px"
 
 
+def test_in_forced_colours_an_accent_gives_way(visitor, share):
+    """The words on a button are in the system's colour, and so has its ground to be."""
+    site = share("gunicorn polls.wsgi", ACCENT_COLOUR="#c2185b").ready()
+    visitor.goto(f"{site.base}/polls/{site.ask()}/")
+    button = visitor.get_by_role("button", name="Vote")
+    assert style(button, "backgroundColor") == "rgb(194, 24, 91)"
+    visitor.emulate_media(forced_colors="active")
+    system = (
+        "document.body.style.color = 'Highlight', getComputedStyle(document.body).color"
+    )
+    ground = style(button, "backgroundColor")
+    assert ground == visitor.evaluate(system) != "rgb(194, 24, 91)"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_paper_is_white_and_has_no_controls(visitor, site, question, scheme):
     visitor.emulate_media(media="print", color_scheme=scheme)
