@@ -284,6 +284,22 @@ def test_the_results_on_the_wall_can_be_hidden_for_a_while(visitor, site):
     expect(visitor.get_by_text("100.0%")).to_be_visible()
 
 
+def test_results_that_a_presenter_hides_stay_so_when_the_wall_is_renewed(visitor, site):
+    question = site.ask()
+    vote(site, question)
+    visitor.goto(f"/polls/{question}/share/")
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    visitor.get_by_role("button", name="Hide the results").click()
+    site.close(question)
+    expect(visitor.get_by_text("Red won with 100%")).to_have_count(1, timeout=15000)
+    expect(visitor.get_by_text("100.0%")).to_be_hidden()
+    expect(visitor.get_by_text("Red won with 100%")).to_be_hidden()
+    show = visitor.get_by_role("button", name="Show the results")
+    expect(show).to_be_focused()
+    show.click()
+    expect(visitor.get_by_text("Red won with 100%")).to_be_visible()
+
+
 def test_a_wall_with_hidden_results_moves_without_being_loaded_again(visitor, site):
     """And shows the results itself once the poll has closed."""
     question = site.ask(results="closed")

@@ -70,19 +70,22 @@ function replace(fresh) {
   const focused = main.contains(document.activeElement) ? document.activeElement : null;
   const unfolded = new Set([...main.querySelectorAll("details[open] > summary")].map(name));
   next.querySelector("[data-announcer]")?.remove();
+  const isVeiled = document.body.classList.contains("veiled");
   document.title = fresh.title;
   document.body.className = fresh.body.className;
   main.replaceChildren(...next.childNodes);
+  veil(isVeiled);
   for (const summary of main.querySelectorAll("summary")) {
     if (unfolded.has(name(summary))) summary.parentElement.open = true;
   }
+  // It shows the presenter's buttons, one of which may have the focus.
+  begin();
   if (focused) {
     const targets = main.querySelectorAll("a, button, summary, input, [tabindex]");
     const same = [...targets].find((one) => name(one) === name(focused));
     if (!same) main.tabIndex = -1;
     (same || main).focus({ preventScroll: true });
   }
-  begin();
 }
 
 // What a screen reader hears, at most every few seconds: the newest.
@@ -302,16 +305,18 @@ function showControls() {
   }
 }
 
+function veil(isVeiled) {
+  document.body.classList.toggle("veiled", isVeiled);
+  const button = document.querySelector("[data-veil]");
+  if (button) button.textContent = isVeiled ? button.dataset.veil : button.dataset.unveiled;
+}
+
 document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-fullscreen]")) {
     if (document.fullscreenElement) document.exitFullscreen();
     else document.documentElement.requestFullscreen();
   }
-  const veil = target.closest("[data-veil]");
-  if (veil) {
-    const isVeiled = document.body.classList.toggle("veiled");
-    veil.textContent = isVeiled ? veil.dataset.veil : veil.dataset.unveiled;
-  }
+  if (target.closest("[data-veil]")) veil(!document.body.classList.contains("veiled"));
 });
 
 begin();
