@@ -169,6 +169,18 @@ def test_who_reads_keeps_the_place_when_a_poll_closes(visitor, site):
 
 
 @pytest.mark.parametrize("site", SERVERS[:1], indirect=True)
+def test_a_page_that_is_renewed_keeps_the_zone_of_the_reader(chromium, site):
+    question = site.ask()
+    context = chromium.new_context(base_url=site.base, timezone_id="Asia/Tokyo")
+    visitor = context.new_page()
+    visitor.goto(f"/polls/{question}/results/")
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    site.close(question)
+    expect(visitor.locator("main time")).to_contain_text("GMT+9", timeout=15000)
+    context.close()
+
+
+@pytest.mark.parametrize("site", SERVERS[:1], indirect=True)
 def test_numbers_move_in_the_language_of_the_page(chromium, site):
     question = site.ask()
     with site.database() as run:

@@ -74,6 +74,7 @@ function replace(fresh) {
   document.title = fresh.title;
   document.body.className = fresh.body.className;
   main.replaceChildren(...next.childNodes);
+  document.dispatchEvent(new Event("renewed"));
   veil(isVeiled);
   for (const summary of main.querySelectorAll("summary")) {
     if (unfolded.has(name(summary))) summary.parentElement.open = true;

@@ -6,12 +6,17 @@ const written = new Intl.DateTimeFormat(`${language}-u-nu-latn`, {
   day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
   timeZoneName: "short",
 });
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const words = written.format(new Date(time.dateTime));
-  // What says "in 3 days" has the time itself in its title.
-  if (time.title) time.title = words;
-  else time.textContent = words;
+function write() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const words = written.format(new Date(time.dateTime));
+    // What says "in 3 days" has the time itself in its title.
+    if (time.title) time.title = words;
+    else time.textContent = words;
+  }
 }
+write();
+// By live.js, which has put new ones into the page.
+document.addEventListener("renewed", write);
 
 // On paper, until when its numbers are right.
 addEventListener("beforeprint", () => {
