@@ -138,20 +138,21 @@ def hosts(name: str) -> list[str]:
     return given
 
 
-def refuse_folder(folder: Path, error: OSError) -> NoReturn:
+def refuse_folder(name: str, folder: Path, error: OSError) -> NoReturn:
+    said = f"{name} names the folder" if secret(name) else "The data folder is"
     refuse(
-        f"The data folder {str(folder)!r} cannot be used ({error.strerror}). "
-        "Make it writable, or name another one in DATA_DIR."
+        f"{said} {str(folder)!r}, which cannot be used ({error.strerror}). "
+        f"Make it writable, or name another one in {name}."
     )
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder, for its owner alone, unless it is there; refuse one that takes no files."""
+def make_folder(name: str, folder: Path) -> None:
+    """Make the folder of this variable, for its owner alone, unless it is there; refuse one that takes no files."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        refuse_folder(folder, error)
+        refuse_folder(name, folder, error)
 
 
 def kept_secret(path: Path) -> str:
@@ -162,7 +163,7 @@ def kept_secret(path: Path) -> str:
             _make_secret(path)
         return path.read_text().strip()
     except OSError as error:
-        refuse_folder(path.parent, error)
+        refuse_folder("DATA_DIR", path.parent, error)
 
 
 def _make_secret(path: Path) -> None:

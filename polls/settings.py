@@ -64,6 +64,8 @@ SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _https else 0
 # The tags of i18n are ours instead of Django's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "templates.W003"]
 X_FRAME_OPTIONS = "DENY"
+# Over plain http browsers leave it out, and say so in their console on each page.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if _https else None
 
 # Whose X-Forwarded-For is believed, beside this machine's. gunicorn and uvicorn read the variable too.
 TRUST_ANY_PROXY = env.text("FORWARDED_ALLOW_IPS") == "*"
@@ -120,7 +122,8 @@ if "postgresql" not in _database.get("ENGINE", ""):
             "Use a later Python image or system, or PostgreSQL in DATABASE_URL."
         )
     _database["OPTIONS"] = _SQLITE | _database.get("OPTIONS", {})
-    env.make_folder(Path(_database["NAME"]).parent)
+    _folder = Path(_database["NAME"]).parent
+    env.make_folder("DATA_DIR" if _folder == DATA_DIR else "DATABASE_URL", _folder)
 else:
     _database["ENGINE"] = "polls.postgresql"
     # Whoever serves people does not wait for ever; manage.py takes this from its commands, which may have a million

@@ -53,9 +53,10 @@ def test_its_make_targets_exist():
 
 @pytest.mark.server
 def test_its_small_suite_runs_and_leaves_nothing_behind(tmp_path):
-    """Shuffled, in a process of its own and on a database in memory, as Django has it."""
+    """Shuffled, in a process of its own, on a database in memory, as Django has it, and with the settings of some site."""
     command = [sys.executable, ROOT / "manage.py", "test", "polls", "--shuffle"]
     environment = os.environ | {"DATA_DIR": str(tmp_path / "data")}
+    environment |= {"SITE_URL": "https://polls.example.org", "LANGUAGE_CODE": "de"}
     run = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True
     )

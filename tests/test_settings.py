@@ -85,6 +85,13 @@ def test_site_url_switches_to_production(load):
     assert made.SECURE_SSL_REDIRECT and made.SECURE_HSTS_SECONDS
 
 
+def test_what_browsers_leave_out_over_plain_http_is_not_sent(load):
+    """They would say so in their console, on each page."""
+    assert load().SECURE_CROSS_ORIGIN_OPENER_POLICY is None
+    made = load(SITE_URL="https://polls.example.org")
+    assert made.SECURE_CROSS_ORIGIN_OPENER_POLICY == "same-origin"
+
+
 @pytest.mark.server
 def test_check_deploy_is_silent_in_production(tmp_path):
     words = ["-W", "error", "manage.py", "check", "--deploy", "--fail-level", "INFO"]
@@ -131,6 +138,7 @@ WRONG = [
     ("DATABASE_URL_FILE", "/nowhere"),
     ("DATA_DIR", "/proc/nowhere"),
     ("DATA_DIR", "/dev/null"),
+    ("DATA_DIR", "/dev/null/data"),
     ("SECRET_KEY", "short"),
     ("DEBUG", "perhaps"),
     ("ASGI_THREADS", "0"),
@@ -143,7 +151,7 @@ def test_it_rejects_a_bad_value_with_one_sentence(load, capsys, name, value):
     with pytest.raises(SystemExit):
         load(**{name: value})
     (said,) = capsys.readouterr().err.splitlines()
-    assert name.removesuffix("_FILE") in said or "data folder" in said
+    assert said.startswith(name.removesuffix("_FILE"))
 
 
 WRONG_AT_START = [
@@ -160,6 +168,14 @@ def test_it_does_not_start_with_what_cannot_be_used(tmp_path, name, value):
     assert done.returncode == 1
     (said,) = done.stderr.strip().splitlines()
     assert name in said
+
+
+@pytest.mark.server
+def test_it_names_the_data_folder_in_which_no_database_can_be_opened(tmp_path):
+    (tmp_path / "data/polls.sqlite3").mkdir(parents=True)
+    done = run(tmp_path, "-c", "import polls.wsgi")
+    (said,) = done.stderr.strip().splitlines()
+    assert (done.returncode, str(tmp_path / "data") in said) == (1, True)
 
 
 BAD_START = [

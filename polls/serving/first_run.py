@@ -10,6 +10,7 @@ import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import Error as DatabaseError
@@ -75,7 +76,9 @@ def why_unusable(error: DatabaseError) -> str:
 
 def _unusable_because(error: DatabaseError) -> str:
     reason = " ".join(str(error).split())
-    where = "the data folder" if connection.vendor == "sqlite" else "DATABASE_URL"
+    where = "DATABASE_URL"
+    if connection.vendor == "sqlite":
+        where = f"the data folder {os.path.dirname(connection.settings_dict['NAME'])!r}"
     return f"The database cannot be used ({reason}). Check {where}."
 
 
@@ -142,13 +145,14 @@ def _add_organiser() -> None:
 
 
 def _command(*words: str) -> str:
-    """Return a command of manage.py with the settings that it needs, for a shell."""
-    kept = [
-        f"{name}={shlex.quote(os.environ[name])} "
-        for name in ("DATA_DIR", "DATABASE_URL_FILE", "DATABASE_URL")
-        if name in os.environ
-    ]
-    return "".join(kept) + shlex.join([sys.executable, "manage.py", *words])
+    """Return a command of manage.py with the settings that it needs, for a shell in whatever folder."""
+    kept = {"DATA_DIR": str(settings.DATA_DIR)} if "DATA_DIR" in os.environ else {}
+    for name in ("DATABASE_URL_FILE", "DATABASE_URL"):
+        if name in os.environ:
+            kept[name] = os.environ[name]
+    variables = [f"{name}={shlex.quote(value)}" for name, value in kept.items()]
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    return " ".join([*variables, shlex.join([*manage, *words])])
 
 
 def _add_sample() -> None:
