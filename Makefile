@@ -8,7 +8,7 @@ run: .venv/run
 
 # The site on this machine, started anew whenever a file of it is saved.
 dev: .venv/test
-	DEBUG=1 $(BIN)/uvicorn polls.asgi:application --reload --reload-dir polls --reload-include '*.html' --reload-include '*.svg'
+	DEBUG=1 $(BIN)/uvicorn polls.asgi:application --port $(or $(PORT),8000) --reload --reload-dir polls --reload-include '*.html' --reload-include '*.svg'
 
 check: .venv/test
 	$(BIN)/black --check --quiet .

@@ -2,12 +2,15 @@
 HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
 import ctypes
-import multiprocessing
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
@@ -26,6 +29,52 @@ def number(name: str, default: int, most: int) -> int:
     return int(text)
 
 
+def quota(group: Path) -> float | None:
+    """Return how many CPUs' time the processes of this control group have; None without a limit."""
+    # Version 2 of control groups, then version 1.
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            words = " ".join((group / name).read_text() for name in names).split()
+            if words[:1] in (["max"], ["-1"]):
+                return None
+            microseconds, period = map(int, words)
+            if microseconds > 0 and period > 0:
+                return microseconds / period
+            raise ValueError(f"it says {' '.join(words)}")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            print(f"{group / names[0]} is ignored: {error}.", file=sys.stderr)
+    return None
+
+
+def quotas(
+    mounted: Path = Path("/sys/fs/cgroup"), member: Path = Path("/proc/self/cgroup")
+) -> Iterator[float]:
+    """Yield the limits of the control groups that this process is in, from its own to the outermost."""
+    try:
+        lines = [line.split(":", 2) for line in member.read_text().splitlines()]
+    except (OSError, ValueError):
+        # Not Linux, or closed to us.
+        return
+    for _, controllers, path in (line for line in lines if len(line) == 3):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = mounted / "cpu" if controllers else mounted
+        # In a container the path may be the host's, of which only the top is there.
+        own = top / path.lstrip("/")
+        inside = [own, *own.parents]
+        limits = map(quota, inside[: inside.index(top) + 1])
+        yield from (limit for limit in limits if limit)
+
+
+def cpus() -> float:
+    """Return how many CPUs this process really has: a container on a large machine has few of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return min([len(os.sched_getaffinity(0)), *quotas()])
+    return os.cpu_count() or 1
+
+
 # All interfaces: the first run is often on a machine in the room, and phones are to reach it.
 host = os.environ.get("HOST") or "0.0.0.0"
 port = number("PORT", 8000, 65535)
@@ -34,7 +83,8 @@ bind = (
 )
 
 # Pages wait for the database and for sockets: a little more than one worker a core keeps the cores busy.
-workers = number("WEB_CONCURRENCY", multiprocessing.cpu_count() * 2 - 1, 999)
+# cpu_count() * 2 - 1, of the CPUs that are ours.
+workers = number("WEB_CONCURRENCY", min(max(int(cpus() * 2 - 1), 1), 999), 999)
 
 # WSGI unless asked for: without a proxy, and for live pages, polls.asgi and an ASGI worker.
 ASGI_WORKER = "uvicorn.workers.UvicornWorker"
@@ -50,6 +100,44 @@ access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
 # gunicorn would open a socket for its remote control in the home folder. Signals do all that this site needs,
 # a second site of the same user does not collide, and a read-only home is no surprise.
 control_socket_disable = True
+
+
+def refusal(host: str, port: int) -> OSError | None:
+    """Return why nobody can listen at this address; nothing if somebody can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error
+    return None
+
+
+def wait_for(host: str, port: int, seconds: float = 5) -> None:
+    """Wait for whoever is about to leave this port; then stop the start with one sentence."""
+    until = time.monotonic() + seconds
+    while error := refusal(host, port):
+        if error.errno != errno.EADDRINUSE:
+            sys.exit(
+                f"{host} port {port} cannot be listened on ({error.strerror}). "
+                "Choose another HOST or PORT."
+            )
+        if time.monotonic() > until:
+            sys.exit(
+                f"Port {port} is in use by another program. "
+                f"Choose another one with PORT={port % 65535 + 1} before the same command."
+            )
+        time.sleep(0.1)
+
+
+def on_starting(server: Arbiter) -> None:
+    """Refuse a port that is taken. gunicorn would say so in fifteen lines, and name no way out."""
+    # systemd, or the master that this one takes over from, hands its sockets on.
+    if not {"LISTEN_FDS", "GUNICORN_FD"} & set(os.environ):
+        for address in server.cfg.address:
+            if isinstance(address, tuple) and not server.cfg.reuse_port:
+                wait_for(*address)
 
 
 def defer_accept(server: Arbiter) -> None:

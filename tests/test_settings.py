@@ -187,6 +187,8 @@ BAD_START = [
     ("PORT", "0"),
     ("PORT", "0000080801"),
     ("WEB_CONCURRENCY", "0"),
+    ("HOST", "203.0.113.1"),
+    ("HOST", "nowhere.invalid"),
 ]
 
 
