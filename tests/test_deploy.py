@@ -1,60 +1,36 @@
 """The files of deploy/ in use: a real nginx in front of a real server, with TLS."""
 
 import configparser
+import json
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 
 import pytest
 
 from polls.serving.throttle import CODES
+from tests.support.nginx import NAME, Nginx
 from tests.support.people import Voter
-from tests.support.servers import COMMANDS, ROOT, free_port
-from tests.support.waiting import wait_until
+from tests.support.servers import COMMANDS, ROOT
 
 pytestmark = pytest.mark.once
 
-NAME = "polls.example.org"
-
-
-def make_certificate(folder):
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    words += ["-keyout", folder / "key", "-out", folder / "cert"]
-    words += ["-subj", f"/CN={NAME}"]
-    subprocess.run(words, check=True, capture_output=True)
-
-
-def write_config(folder, port, http, https):
-    """Write the shipped file with our own ports and certificate, and what nginx needs around it."""
-    text = (ROOT / "deploy" / "nginx.conf").read_text()
-    for old, new in [
-        ("127.0.0.1:8000", f"127.0.0.1:{port}"),
-        ("listen 80;", f"listen 127.0.0.1:{http};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
-        (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(folder / "cert")),
-        (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(folder / "key")),
-        ("/var/log/nginx/", f"{folder}/"),
-    ]:
-        assert old in text
-        text = text.replace(old, new)
-    # Where nginx keeps what it buffers belongs to root.
-    buffers = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
-    paths = " ".join(f"{name}_temp_path {folder}/{name};" for name in buffers)
-    main = folder / "nginx.conf"
-    main.write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\n{paths}\n{text}\n}}\n"
-    )
-    return main
-
-
-def takes_connections(port):
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+# Of all that a school does in one second, by each of 1,500 people.
+SCHOOL = {"votes": 1500 * 2, "codes": 1500 * 3, "log_ins": 1500 * 2}
+# So that a test reaches them: so many at once, and none comes to them while it runs.
+SMALL = {
+    "rate=100r/s": "rate=1r/m",
+    "rate=10r/s": "rate=1r/m",
+    "zone=votes burst=3000": "zone=votes burst=2",
+    "zone=log_ins burst=3000": "zone=log_ins burst=2",
+    "zone=codes burst=4500": "zone=codes burst=2",
+    "client_header_timeout 10s": "client_header_timeout 300ms",
+    "client_body_timeout 10s": "client_body_timeout 300ms",
+    # Whoever the test says they are.
+    "gzip off;": "gzip off; set_real_ip_from 127.0.0.1; real_ip_header X-From;",
+}
 
 
 @pytest.fixture(
@@ -73,41 +49,143 @@ def site(request, share):
 
 
 @pytest.fixture(scope="module")
-def proxy(site, tmp_path_factory):
-    """The addresses of https and http of an nginx before the site."""
-    if not shutil.which("nginx"):
-        pytest.fail("nginx is missing. Install it: apt-get install nginx-light.")
-    folder, http, https = tmp_path_factory.mktemp("nginx"), free_port(), free_port()
-    make_certificate(folder)
-    main = write_config(folder, site.port, http, https)
-    process = subprocess.Popen(["nginx", "-c", main, "-e", folder / "error.log"])
-    wait_until(lambda: takes_connections(https))
-    yield f"https://127.0.0.1:{https}", f"http://127.0.0.1:{http}"
-    process.terminate()
-    process.wait(10)
+def nginx(site, tmp_path_factory):
+    with Nginx(tmp_path_factory.mktemp("nginx"), site.port) as nginx:
+        yield nginx
 
 
-def test_a_vote_goes_through_nginx(site, proxy):
-    https, http = proxy
+@pytest.fixture(scope="module")
+def limited(share, tmp_path_factory):
+    """An nginx with small limits, and its site."""
+    site = share("gunicorn polls.wsgi", SITE_URL=f"https://{NAME}", WEB_CONCURRENCY="1")
+    folder = tmp_path_factory.mktemp("limited")
+    with Nginx(folder, site.ready().port, changes=SMALL) as nginx:
+        yield nginx
+
+
+def test_a_vote_goes_through_nginx(site, nginx):
     question = site.ask()
-    voter = Voter(https, headers={"Host": NAME, "Origin": f"https://{NAME}"})
+    voter = nginx.voter()
     answer = voter.open_and_vote(question)
     assert (answer.status, site.counts(question)) == (302, (1, 1))
+    voter.headers["Accept-Encoding"] = "gzip, br"
     page = voter.get(f"/polls/{question}/results/")
     assert "Your vote" in page.text
     assert page.headers["Strict-Transport-Security"] == "max-age=2592000"
-    redirect = Voter(http, headers={"Host": NAME}).get("/polls/")
-    assert redirect.headers["Location"] == f"https://{NAME}/polls/"
-    forged = Voter(https, headers={"Host": NAME, "Origin": "https://evil.example"})
+    # Its length would tell for what.
+    assert "Content-Encoding" not in page.headers
+    plain = Voter(f"http://127.0.0.1:{nginx.http}", headers={"Host": NAME})
+    assert plain.get("/polls/").headers["Location"] == f"https://{NAME}/polls/"
+    forged = nginx.voter()
+    forged.headers["Origin"] = "https://evil.example"
     assert forged.open_and_vote(question).status == 403
 
 
-def test_who_guesses_shuts_out_nobody_else_behind_nginx(proxy):
-    thief = Voter(proxy[0], headers={"Host": NAME})
-    answers = [thief.get("/r/WRONG/").status for _ in range(CODES.free + 1)]
+def test_a_vote_is_on_the_stream_at_once(site, nginx):
+    question, viewer = site.ask(), nginx.voter()
+    stream = f"/polls/{question}/live/"
+    if site.serves_wsgi:
+        assert viewer.get(stream).status == 204
+        return
+    with viewer.watching(stream) as events:
+        assert json.loads(next(events))["ballots"] == 0
+        nginx.voter().open_and_vote(question)
+        assert json.loads(next(events))["ballots"] == 1
+
+
+def test_it_speaks_http_2(nginx):
+    words = ["curl", "--silent", "--insecure", "--http2", "--write-out"]
+    words += ["%{http_version} %{http_code}", "--output", "/dev/null"]
+    words += ["--header", f"Host: {NAME}", f"{nginx.base}/polls/"]
+    run = subprocess.run(words, capture_output=True, text=True)
+    assert run.stdout == "2 200"
+
+
+def test_who_guesses_shuts_out_nobody_else_whatever_headers_are_forged(nginx):
+    """A believed X-Forwarded-For would be another guesser each time, a believed Proto a redirect to https."""
+    thief = nginx.voter(**{"X-Forwarded-Proto": "http"})
+    answers = []
+    for n in range(CODES.free + 1):
+        thief.headers["X-Forwarded-For"] = f"10.0.0.{n}"
+        answers.append(thief.get("/r/WRONG/").status)
     assert answers == [404] * CODES.free + [429]
-    voter = Voter(proxy[0], headers={"Host": NAME}, address="127.0.0.2")
-    assert voter.get("/r/WRONG/").status == 404
+    assert nginx.voter("127.0.0.2").get("/r/WRONG/").status == 404
+
+
+def test_nginx_finds_nothing_wrong_with_its_files(limited):
+    said = limited.check()
+    assert "test is successful" in said
+    assert "[warn]" not in said and "[emerg]" not in said
+
+
+def test_a_school_behind_one_address_never_meets_a_limit():
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    bursts = dict(re.findall(r"limit_req zone=(\w+) burst=(\d+) nodelay;", text))
+    assert {zone: int(burst) for zone, burst in bursts.items()} == SCHOOL
+
+
+@pytest.mark.parametrize(
+    "path", ["/polls/1/vote/", "/accounts/login/", "/polls/1/code/", "/r/WRONG/"]
+)
+def test_who_sends_too_much_is_told_so_and_nobody_else_is(limited, path):
+    nginx = limited
+    address = f"127.0.1.{len(path)}"
+    flood = [nginx.voter(address).post(path) for _ in range(4)]
+    assert [answer.status == 429 for answer in flood] == [False] * 3 + [True]
+    assert "try again in a minute" in flood[-1].text
+    assert nginx.voter(address).get("/polls/").status == 200
+    assert nginx.voter("127.0.0.2").post(path).status != 429
+
+
+def test_all_addresses_of_one_subscriber_are_counted_together(limited):
+    """Of version 6 a subscriber has 2**64 of them."""
+    addresses = [f"2001:db8:0:1::{n}" for n in range(3)]
+    addresses += ["2001:db8:0:1:ffff::", "2001:db8:0:2::"]
+    voters = [limited.voter(**{"X-From": address}) for address in addresses]
+    answers = [voter.post("/polls/1/withdraw/").status == 429 for voter in voters]
+    assert answers == [False, False, False, True, False]
+
+
+def test_a_form_that_is_too_large_is_refused_with_a_sentence(limited):
+    nginx = limited
+    answer = nginx.voter().post("/polls/", filler="x" * 1_100_000)
+    assert answer.status == 413
+    assert "all that the site takes" in answer.text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET /polls/ HT", b"POST /polls/1/vote/ HTTP/1.1\r\nContent-Length: 9\r\n"],
+)
+def test_who_dawdles_is_given_up_and_holds_up_nobody(limited, sent):
+    nginx = limited
+    context = ssl._create_unverified_context()
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as plain:
+        with context.wrap_socket(plain) as slow:
+            slow.sendall(sent)
+            assert nginx.voter().get("/polls/").status == 200
+            assert slow.recv(1000)[:13] in {b"", b"HTTP/1.1 408 "}
+
+
+def test_a_site_that_is_away_leaves_a_sentence_its_files_and_no_address(
+    start, tmp_path
+):
+    site = start("gunicorn polls.wsgi", SITE_URL=f"https://{NAME}").ready()
+    with Nginx(tmp_path, site.port) as nginx:
+        voter = nginx.voter("127.0.0.77")
+        page = voter.get("/polls/").text
+        style = re.search(r'href="(/static/\w{12}/polls/style.css)"', page)[1]
+        assert "immutable" in voter.get(style).headers["Cache-Control"]
+        site.stop()
+        answer = voter.get("/polls/")
+        assert (answer.status, answer.text[:17]) == (503, "The site is away.")
+        # nginx asks the site for each once.
+        assert "--paper" in voter.get(style).text
+        # What nginx itself cannot do, it logs with the name of the client.
+        shutil.rmtree(tmp_path / "client_body")
+        (tmp_path / "client_body").touch()
+        assert voter.post("/polls/", filler="x" * 100_000).status == 500
+    assert "127.0.0.77" not in nginx.written()
 
 
 def test_the_site_redirects_plain_http_but_answers_the_health_check(site):

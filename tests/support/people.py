@@ -5,6 +5,8 @@ import re
 import socket
 import ssl
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -57,6 +59,17 @@ class Voter:
 
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
+
+    @contextmanager
+    def watching(self, path: str) -> Iterator[Iterator[str]]:
+        """Open a live stream; yield the data of its events as they come."""
+        connection = self._connection()
+        connection.request("GET", path, headers=self.headers)
+        lines = iter(connection.getresponse().readline, b"")
+        try:
+            yield (line[6:].decode() for line in lines if line.startswith(b"data: {"))
+        finally:
+            connection.close()
 
     def open_ballot(self, question: int = 1) -> list[str]:
         """Load the ballot page and return the ids of its choices."""
