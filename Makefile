@@ -21,7 +21,7 @@ test-fast: .venv/test
 	$(BIN)/pytest -n auto -m "not server"
 
 # Everything. Tests mostly wait for servers: four at a time take less than half as long.
-test: programs check .venv/vnu
+test: programs check audited .venv/vnu
 	$(BIN)/pytest -n 4
 	$(BIN)/python tests/support/postgres.py $(BIN)/pytest -n 4
 
@@ -38,17 +38,41 @@ format: .venv/test
 messages: .venv/test
 	$(BIN)/python manage.py messages
 
-audit: .venv/run
-	$(BIN)/pip install --quiet pip-audit==2.10.1
-	$(BIN)/pip-audit --strict --requirement requirements.txt
+# Asks whether anything that is installed has a known vulnerability, and renews the badge; fails where nobody answers.
+audit: .venv/tools
+	.ci/audit --badge
 
-.venv/run: requirements.txt
+# The same for a test: where nobody answers it says so, and goes on.
+audited: .venv/tools
+	.ci/audit
+
+# Pins anew, with their hashes, what requirements.txt asks for and what that needs: for each Python from 3.11 on.
+lock: .venv/tools
+	.venv/tools/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements.lock requirements.txt
+
+# What production has, as CycloneDX: sbom.json, read from an environment with nothing but the lock.
+sbom: .venv/locked
+	.venv/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON --output-file sbom.json $<
+
+.venv/run: requirements.lock
 	python3 -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement $<
 	touch $@
 
 .venv/test: requirements-dev.txt .venv/run
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+# Beside the environment of the site, which has what the site needs and nothing else.
+.venv/tools: Makefile
+	python3 -m venv $@
+	$@/bin/pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0 uv==0.13.9
+	touch $@
+
+.venv/locked: requirements.lock | .venv/run .venv/tools
+	python3 -m venv --clear --without-pip $@
+	$(BIN)/pip --python $@/bin/python install --quiet --require-hashes --requirement $<
 	touch $@
 
 # The W3C's checker of HTML, a program in Java, which a test runs on every page.
@@ -56,4 +80,4 @@ audit: .venv/run
 	npm install --silent --no-save --ignore-scripts --prefix $@ vnu-jar@26.9.27
 	touch $@
 
-.PHONY: run dev check test-fast test programs bench format messages audit
+.PHONY: run dev check test-fast test programs bench format messages audit audited lock sbom

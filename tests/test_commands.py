@@ -47,9 +47,9 @@ def test_where_nothing_can_be_installed_it_says_what_is_missing(tmp_path):
 
 
 @pytest.mark.server
-def test_an_audit_that_could_not_ask_fails():
-    """Without --strict, pip-audit skips what the database does not know, says so, and exits with 0."""
-    assert "pip-audit --strict --requirement requirements.txt" in commands_of("audit")
+def test_an_audit_needs_an_answer_and_a_test_does_not():
+    assert ".ci/audit --badge" in commands_of("audit")
+    assert re.search(r"^\.ci/audit$", commands_of("test"), re.M)
 
 
 def test_the_fast_tests_start_no_process():
