@@ -1,7 +1,7 @@
 """What the site asks of its database beside what Django asks: sqlite/ and postgresql/ both answer it."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -18,6 +18,14 @@ class Erasure(Protocol):
         """Raise OperationalError where somebody still reads what was deleted."""
 
 
+class Reason(NamedTuple):
+    """Why the database cannot be used, what the operator is to do, and whether it may pass by itself."""
+
+    said: str
+    advice: str
+    may_pass: bool
+
+
 class Database(Protocol):
     # The collation that sorts text byte by byte.
     bytewise: str
@@ -27,6 +35,9 @@ class Database(Protocol):
 
     def is_busy(self, error: BaseException | None) -> bool:
         """Tell whether it refused because others held a lock for too long: what was to be written is certainly not."""
+
+    def explain(self, error: Exception) -> Reason:
+        """Say why it cannot be used."""
 
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""

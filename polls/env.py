@@ -7,9 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
-
-import dj_database_url
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 Default = TypeVar("Default", int, None)
 
@@ -179,26 +177,73 @@ def _make_secret(path: Path) -> None:
         os.unlink(draft)
 
 
+# What Django calls what libpq has in its connection strings; all else is an option to both.
+LIBPQ_NAMES = {
+    "NAME": "dbname",
+    "USER": "user",
+    "PASSWORD": "password",
+    "HOST": "host",
+    "PORT": "port",
+}
+DATABASE_URLS = (
+    "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
+)
+
+
 def database(name: str) -> dict[str, Any]:
     """Read sqlite:///... or postgres://... as Django's settings of a database; empty if there is none."""
     url = secret(name)
-    if not url:
-        return {}
-    allowed = (
-        "Use postgres://user:password@host:5432/name or sqlite:////folder/file.sqlite3."
-    )
     # The rest of it may hold a password, which is not for the log.
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in {"sqlite", "postgres", "postgresql"}:
-        refuse(f"{name} begins with {scheme!r} as its scheme. {allowed}")
+    if scheme == "sqlite":
+        return _sqlite(name, url)
+    if scheme in {"postgres", "postgresql"}:
+        return _postgresql(name, url)
+    if url:
+        refuse(f"{name} begins with {scheme!r} as its scheme. {DATABASE_URLS}")
+    return {}
+
+
+def _sqlite(name: str, url: str) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = {**dj_database_url.parse(url)}
-    except ValueError as error:
-        refuse(f"{name} cannot be read ({error}). {allowed}")
-    if config["NAME"] in {"", ":memory:"}:
+        parts = urlsplit(url)
+    except ValueError:
+        refuse(f"{name} cannot be read. {DATABASE_URLS}")
+    path, options = unquote(parts.path[1:]), dict(parse_qsl(parts.query))
+    if not path or parts.netloc:
         # In memory, every worker would have another one.
-        refuse(f"{name} names no database that is kept. {allowed}")
-    unknown = set(config.get("OPTIONS", {})) - {"timeout"}
-    if scheme == "sqlite" and unknown:
-        refuse(f"{name} has the option {unknown.pop()!r}. {allowed}")
-    return config
+        refuse(f"{name} names no database that is kept. {DATABASE_URLS}")
+    for option, value in options.items():
+        if option != "timeout" or not value.isdecimal():
+            refuse(f"{name} has the option {option!r}. {DATABASE_URLS}")
+    return {
+        "NAME": path,
+        "OPTIONS": {key: int(value) for key, value in options.items()},
+    }
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 65536
+
+
+def _postgresql(name: str, url: str) -> dict[str, Any]:
+    """Read what libpq reads, by libpq: several hosts, and all of its options."""
+    # Sites on SQLite do without it.
+    import psycopg.conninfo
+
+    try:
+        given: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        # Other sentences of libpq quote what may be the password.
+        option = re.search('query parameter: (".*")', str(error))
+        why = f"no option {option[1]}" if option else "a % in a password is %25"
+        refuse(f"{name} cannot be read: PostgreSQL knows {why}. {DATABASE_URLS}")
+    hosts, ports = given.get("host", ""), given.get("port", "")
+    if "@" in hosts:
+        refuse(f"{name} has an @ too many. In a password, write %40 for it.")
+    if not all(port == "" or _is_port(port) for port in ports.split(",")):
+        refuse(f"{name} has the port {ports!r}. {DATABASE_URLS}")
+    if not given.get("dbname"):
+        refuse(f"{name} names no database. {DATABASE_URLS}")
+    config = {key: given.pop(option, "") for key, option in LIBPQ_NAMES.items()}
+    return {"ENGINE": "polls.postgresql", **config, "OPTIONS": given}

@@ -114,7 +114,7 @@ _SQLITE = {
 _database = env.database("DATABASE_URL") or {"NAME": str(DATA_DIR / "polls.sqlite3")}
 # A connection is kept by its thread: opening one for each request costs half the page.
 _database |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-if "postgresql" not in _database.get("ENGINE", ""):
+if "ENGINE" not in _database:
     _database["ENGINE"] = "polls.sqlite"
     if sqlite3.sqlite_version_info < (3, 35):
         env.refuse(
@@ -125,16 +125,38 @@ if "postgresql" not in _database.get("ENGINE", ""):
     _folder = Path(_database["NAME"]).parent
     env.make_folder("DATA_DIR" if _folder == DATA_DIR else "DATABASE_URL", _folder)
 else:
-    _database["ENGINE"] = "polls.postgresql"
     # Whoever serves people does not wait for ever; manage.py takes this from its commands, which may have a million
     # ballots to go through.
     _database["IS_LIMITED"] = True
-    # The statement that writes ballots is prepared; Django would switch that off.
     _database["OPTIONS"] = {
+        # The statement that writes ballots is prepared; Django would switch that off.
         "prepare_threshold": 5,
+        # Seconds for each host: one that is off does not refuse, it says nothing.
         "connect_timeout": 4,
-    } | _database.get("OPTIONS", {})
+        # A standby cannot take votes; the next host may, or the same in a moment.
+        "target_session_attrs": "read-write",
+    } | _database["OPTIONS"]
 DATABASES = {"default": _database}
+
+# Seconds that PostgreSQL gives a wait for a lock, a statement, and a transaction in which nothing happens: its worker
+# has stopped, and what it has locked keeps all others from voting.
+DATABASE_LOCK_TIMEOUT = env.count("DATABASE_LOCK_TIMEOUT", 9)
+DATABASE_STATEMENT_TIMEOUT = env.count("DATABASE_STATEMENT_TIMEOUT", 10)
+DATABASE_IDLE_TIMEOUT = env.count("DATABASE_IDLE_TIMEOUT", 5)
+# Two waits for a lock and a statement that was given up are less than gunicorn's timeout of 30 s and nginx's of 60 s: the
+# visitor gets our page, and not theirs.
+if (
+    not DATABASE_LOCK_TIMEOUT
+    < DATABASE_STATEMENT_TIMEOUT
+    < 30 - 2 * DATABASE_LOCK_TIMEOUT
+):
+    env.refuse(
+        f"DATABASE_LOCK_TIMEOUT is {DATABASE_LOCK_TIMEOUT} and DATABASE_STATEMENT_TIMEOUT {DATABASE_STATEMENT_TIMEOUT}. "
+        "Use less for the lock than for the statement, and less than 30 for twice the lock and the statement together."
+    )
+# Seconds that a start waits for a database that is not there yet.
+DATABASE_WAIT = env.count("DATABASE_WAIT", 30)
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Threads that answer requests in each ASGI worker; each keeps one database connection.

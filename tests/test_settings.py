@@ -135,6 +135,13 @@ WRONG = [
     ("DATABASE_URL", "nonsense"),
     ("DATABASE_URL", "postgres://localhost:port/polls"),
     ("DATABASE_URL", "postgres://localhost"),
+    ("DATABASE_URL", "postgres://a:70000,b:5432/polls"),
+    ("DATABASE_URL", "postgres://localhost/polls?foo=bar"),
+    ("DATABASE_URL", "postgres://user:pass%word@localhost/polls"),
+    ("DATABASE_URL", "postgres://user:pass@word@localhost/polls"),
+    ("DATABASE_LOCK_TIMEOUT", "10"),
+    ("DATABASE_LOCK_TIMEOUT", "0"),
+    ("DATABASE_STATEMENT_TIMEOUT", "12"),
     ("DATABASE_URL_FILE", "/nowhere"),
     ("DATA_DIR", "/proc/nowhere"),
     ("DATA_DIR", "/dev/null"),
@@ -156,7 +163,7 @@ def test_it_rejects_a_bad_value_with_one_sentence(load, capsys, name, value):
 
 WRONG_AT_START = [
     ("DATABASE_URL", "postgres://localhost:1/polls?foo=bar"),
-    ("DATABASE_URL", "postgres://localhost:1/polls"),
+    ("DATABASE_URL", "postgres://localhost:1/polls?sslmode=bad"),
     ("TIME_ZONE", "Mars/Olympus"),
 ]
 
@@ -219,10 +226,37 @@ def test_gunicorn_does_not_serve_asgi_with_a_wsgi_worker(tmp_path):
     assert "Add -k uvicorn.workers.UvicornWorker" in done.stderr
 
 
-def test_no_password_of_a_database_is_printed(load, capsys):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host=db password=hunter2 dbname=polls",
+        "postgres://polls:%hunter2@db/polls",
+        "postgres://polls:no@hunter2@db/polls",
+        "postgres://polls:hunter2@db:port/polls",
+        "postgres://polls:hunter2@db/polls?x=y",
+    ],
+)
+def test_no_password_of_a_database_is_printed(load, capsys, url):
     with pytest.raises(SystemExit):
-        load(DATABASE_URL="host=db password=hunter2 dbname=polls")
+        load(DATABASE_URL=url)
     assert "hunter2" not in capsys.readouterr().err
+
+
+def test_an_address_of_postgresql_has_several_hosts_and_options(load):
+    url = "postgres://ann:p%40ss@a:5432,[::1]:5433/polls?sslmode=verify-full&connect_timeout=2"
+    made = load(DATABASE_URL=url).DATABASES["default"]
+    names = "HOST", "PORT", "NAME", "USER", "PASSWORD"
+    assert [made[name] for name in names] == ["a,::1", "5432,5433", "polls", "ann", "p@ss"]  # fmt: skip
+    assert made["OPTIONS"]["sslmode"] == "verify-full"
+    assert made["OPTIONS"]["connect_timeout"] == "2"
+    assert made["OPTIONS"]["target_session_attrs"] == "read-write"
+
+
+def test_an_address_of_sqlite_has_a_file_and_a_timeout(load, tmp_path):
+    url = f"sqlite:///{tmp_path}/a%20b.sqlite3?timeout=3"
+    made = load(DATABASE_URL=url).DATABASES["default"]
+    assert made["NAME"] == f"{tmp_path}/a b.sqlite3"
+    assert made["OPTIONS"]["timeout"] == 3
 
 
 def test_hosts_are_split_and_the_usual_port_is_left_out(load):

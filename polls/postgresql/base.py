@@ -10,15 +10,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db.backends.postgresql import base
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 
+from ..database import Reason
 from . import erasure
+from .reasons import explain
 
-# Seconds. Two waits for a lock, and a statement that was given up, are less than gunicorn's timeout of 30 s and nginx's
-# of 60 s: the visitor gets our page, and not theirs.
-LOCK, STATEMENT, FROZEN = 9, 10, 12
+# Seconds. When the server should have given a statement up, and has said nothing for so long, it is frozen.
+FROZEN = 2
 # The health check has an answer while whoever asks still waits for it.
 HEALTH = 3
 
@@ -63,14 +65,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def init_connection_state(self) -> None:
         super().init_connection_state()
         if self._is_limited:
-            self._limit(LOCK, STATEMENT, FROZEN)
+            self._limit(settings.DATABASE_STATEMENT_TIMEOUT)
 
-    def _limit(self, lock: int, statement: int, frozen: int | None) -> None:
-        """Set how many seconds the server takes at most; 0 is for ever, and the driver's None too."""
-        self.connection.patience = frozen
+    def _limit(self, statement: int | None) -> None:
+        """Set how many seconds a statement takes at most; None is for ever."""
+        self.connection.patience = statement and statement + FROZEN
         self.connection.execute(
-            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-            [f"{lock}s", f"{statement}s"],
+            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false), "
+            "set_config('idle_in_transaction_session_timeout', %s, false)",
+            [
+                f"{settings.DATABASE_LOCK_TIMEOUT}s",
+                f"{statement or 0}s",
+                f"{settings.DATABASE_IDLE_TIMEOUT}s",
+            ],
         )
 
     def write_queue(self) -> AbstractContextManager[None]:
@@ -83,7 +90,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             yield
             return
         with self.wrap_database_errors:
-            self._limit(LOCK, 0, None)
+            self._limit(None)
         try:
             yield
         finally:
@@ -95,9 +102,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         status = self.connection.info.transaction_status
         if status in {TransactionStatus.INERROR, TransactionStatus.UNKNOWN}:
             # The end of the transaction takes back what was set in it; or there is no connection any more.
-            self.connection.patience = FROZEN
+            self.connection.patience = settings.DATABASE_STATEMENT_TIMEOUT + FROZEN
         else:
-            self._limit(LOCK, STATEMENT, FROZEN)
+            self._limit(settings.DATABASE_STATEMENT_TIMEOUT)
 
     def is_usable(self) -> bool:
         """Asked before the first statement of each request: a server that is frozen is not waited for long."""
@@ -121,6 +128,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             error and error.__cause__,
             psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled,
         )
+
+    def explain(self, error: Exception) -> Reason:
+        return explain(error)
 
     def check_health(self) -> None:
         with self.cursor() as cursor, self._patience(HEALTH):

@@ -8,6 +8,7 @@ import functools
 import os
 import shlex
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.db import OperationalError, ProgrammingError, connection, transactio
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.crypto import get_random_string
 
+from ..database import database
 from ..env import is_under_gunicorn, refuse
 from ..locks import file_lock
 from ..models import Choice, Question
@@ -50,7 +52,9 @@ def _prepare() -> None:
                     _add_organiser()
                 _keep_private()
                 _file().note_made()
-        elif _unmigrated():
+            return
+        _wait_for_server()
+        if _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
     except DatabaseError as error:
         sentence = why_unusable(error) or _unusable_because(error)
@@ -75,11 +79,29 @@ def why_unusable(error: DatabaseError) -> str:
 
 
 def _unusable_because(error: DatabaseError) -> str:
-    reason = " ".join(str(error).split())
-    where = "DATABASE_URL"
-    if connection.vendor == "sqlite":
-        where = f"the data folder {os.path.dirname(connection.settings_dict['NAME'])!r}"
-    return f"The database cannot be used ({reason}). Check {where}."
+    reason = database.explain(error)
+    return f"The database cannot be used ({reason.said}). {reason.advice}"
+
+
+def _wait_for_server() -> None:
+    """Machines that start together are not ready together."""
+    deadline = time.monotonic() + settings.DATABASE_WAIT
+    is_told = False
+    while True:
+        try:
+            return connection.ensure_connection()
+        except DatabaseError as error:
+            ended = time.monotonic() >= deadline or is_under_gunicorn()
+            if ended or not database.explain(error).may_pass:
+                raise
+            if not is_told:
+                print(
+                    f"{_unusable_because(error)} Waiting {settings.DATABASE_WAIT} s for it.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                is_told = True
+        time.sleep(0.5)
 
 
 def _can_be_opened() -> bool:

@@ -13,6 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
+from ..database import Reason
 from ..locks import file_lock
 from . import erasure
 from .file import Connection, DatabaseFile, file_at
@@ -137,6 +138,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             sqlite3.SQLITE_BUSY,
             sqlite3.SQLITE_LOCKED,
         }
+
+    def explain(self, error: Exception) -> Reason:
+        folder = os.path.dirname(self.settings_dict["NAME"])
+        said = " ".join(str(error).split())
+        return Reason(said, f"Check the data folder {folder!r}.", False)
 
     def check_health(self) -> None:
         """A write is tried only where one is likely to fail."""

@@ -1,0 +1,77 @@
+"""A PostgreSQL with a synchronous standby: what a start says of them, and what a fail-over costs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.servers import ROOT
+from tests.support.standby import Pair, primary_with_standby
+
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.server,
+    pytest.mark.xdist_group("failover"),
+]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with primary_with_standby() as pair:
+        pair.primary.ask("CREATE ROLE ann LOGIN PASSWORD 'right'")
+        access = pair.primary.data / "pg_hba.conf"
+        access.write_text("host all ann all scram-sha-256\n" + access.read_text())
+        pair.primary.ask("SELECT pg_reload_conf()")
+        yield pair
+
+
+def start(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import polls.wsgi"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": url, "DATABASE_WAIT": "1"} | environment,
+        text=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+
+def wrong_password(pair: Pair) -> str:
+    return pair.url().replace("postgres@", "ann:hunter2@")
+
+
+def unknown_database(pair: Pair) -> str:
+    return pair.url("nowhere")
+
+
+def standby_alone(pair: Pair) -> str:
+    return pair.standby.url
+
+
+def without_tls(pair: Pair) -> str:
+    return pair.url(options="&sslmode=verify-full&sslrootcert=/nowhere/ca.pem")
+
+
+def unmigrated(pair: Pair) -> str:
+    return pair.url()
+
+
+SAID = {
+    wrong_password: "Correct the user or the password in DATABASE_URL.",
+    unknown_database: "Create that database, or name another one in DATABASE_URL.",
+    standby_alone: "That is a standby: promote it, or name in DATABASE_URL the host that takes votes.",
+    without_tls: "Correct sslmode and the files of sslrootcert, sslcert and sslkey in DATABASE_URL.",
+    unmigrated: "The database is not up to date. Run: python manage.py migrate",
+}
+
+
+@pytest.mark.parametrize("url", SAID)
+def test_a_start_says_in_one_sentence_what_is_wrong(pair, url):
+    done = start(url(pair))
+    assert done.returncode == 1
+    *waits, said = done.stderr.splitlines()
+    assert said.endswith(SAID[url])
+    # Another host may be promoted meanwhile; the rest is sure at once.
+    assert len(waits) == (url is standby_alone)
+    assert "hunter2" not in done.stderr
