@@ -145,14 +145,15 @@ DATABASE_STATEMENT_TIMEOUT = env.count("DATABASE_STATEMENT_TIMEOUT", 10)
 DATABASE_IDLE_TIMEOUT = env.count("DATABASE_IDLE_TIMEOUT", 5)
 # Two waits for a lock and a statement that was given up are less than gunicorn's timeout of 30 s and nginx's of 60 s: the
 # visitor gets our page, and not theirs.
-if (
-    not DATABASE_LOCK_TIMEOUT
-    < DATABASE_STATEMENT_TIMEOUT
-    < 30 - 2 * DATABASE_LOCK_TIMEOUT
-):
+if DATABASE_LOCK_TIMEOUT >= DATABASE_STATEMENT_TIMEOUT:
     env.refuse(
-        f"DATABASE_LOCK_TIMEOUT is {DATABASE_LOCK_TIMEOUT} and DATABASE_STATEMENT_TIMEOUT {DATABASE_STATEMENT_TIMEOUT}. "
-        "Use less for the lock than for the statement, and less than 30 for twice the lock and the statement together."
+        f"DATABASE_LOCK_TIMEOUT is {DATABASE_LOCK_TIMEOUT}. "
+        f"Use less than DATABASE_STATEMENT_TIMEOUT, which is {DATABASE_STATEMENT_TIMEOUT}."
+    )
+if DATABASE_STATEMENT_TIMEOUT + 2 * DATABASE_LOCK_TIMEOUT >= 30:
+    env.refuse(
+        f"DATABASE_STATEMENT_TIMEOUT is {DATABASE_STATEMENT_TIMEOUT}. With twice DATABASE_LOCK_TIMEOUT, which is "
+        f"{DATABASE_LOCK_TIMEOUT}, it is 30 or more, and gunicorn would end the worker. Use less."
     )
 # Seconds that a start waits for a database that is not there yet.
 DATABASE_WAIT = env.count("DATABASE_WAIT", 30)
