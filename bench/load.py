@@ -1,17 +1,19 @@
 """One server, one page, one load: what is asked, what it gave and what it cost."""
 
 import dataclasses
+import itertools
 import os
 import re
 import resource
 import subprocess
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from bench import journey
+from bench import journey, open_loop
 from bench.live_viewers import (
     TICKS,
     cpu_seconds,
@@ -25,9 +27,13 @@ from tests.support.people import Voter
 from tests.support.servers import Site
 
 CONNECTIONS = 16
+# So many that a total which all votes share is waited for.
+MANY_CONNECTIONS = 32
 # With 16, a few threads would be nearly enough for those who wait.
 SLOW_CONNECTIONS = 32
 VIEWERS = 1000
+# Requests a second of the mixed load, of which each tenth is a vote.
+MIXED_RATE = 400
 SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
@@ -83,6 +89,15 @@ class Request:
         for name, value in self.headers.items():
             words += ["-H", f"{name}: {value}"]
         return [*words, base + self.path, "--", *self.bodies]
+
+    def messages(self, port: int) -> list[bytes]:
+        """Return it as it is sent, once for each of its bodies."""
+        headers = {"Host": f"127.0.0.1:{port}"} | self.headers
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if not self.bodies:
+            return [f"GET {self.path} HTTP/1.1\r\n{head}\r\n".encode()]
+        head = f"POST {self.path} HTTP/1.1\r\n{head}Content-Length: "
+        return [f"{head}{len(b)}\r\n\r\n{b}".encode() for b in self.bodies]
 
 
 def busy_seconds() -> float:
@@ -156,30 +171,71 @@ def _expect(status: int, target: Target, path: str, **headers: str) -> str:
     return answer.headers.get("ETag", "")
 
 
+def _cookies_of_voter(target: Target, question: int) -> str:
+    voter = Voter(target.site.base)
+    voter.open_and_vote(question)
+    return "; ".join(f"{name}={value}" for name, value in voter.cookies.items())
+
+
 def own_results(target: Target, seconds: int) -> Run:
     """Ask for it as one who has voted: with the cookies of that ballot, a receipt on the page and the own choice marked."""
-    voter, question = Voter(target.site.base), target.questions[3]
-    voter.open_and_vote(question)
-    cookies = "; ".join(f"{name}={value}" for name, value in voter.cookies.items())
+    question = target.questions[3]
+    cookies = _cookies_of_voter(target, question)
     return page(f"/polls/{question}/results/", Cookie=cookies)(target, seconds)
+
+
+class Poll:
+    """A question while it is loaded by clients that tell of each vote: what it took, and whether all of them count."""
+
+    def __init__(self, target: Target, question: int) -> None:
+        self.target, self.question = target, question
+        self.before = target.site.counts(question)[1]
+        self.meter, self.began = Meter(target), time.monotonic()
+
+    def run(
+        self, count: int, accepted: int, times: list[float], problems: list[str]
+    ) -> Run:
+        """Return the run of so many visits, of which these are the times that are told."""
+        passed, (cpu, others) = time.monotonic() - self.began, self.meter.read()
+        counted = self.target.site.counts(self.question)[1] - self.before
+        self.target.accepted += accepted
+        self.target.counted += counted
+        problem = problems[0] if problems else ""
+        if counted != accepted:
+            problem = f"{accepted} votes accepted, {counted} counted"
+        times.sort()
+        p50, p99 = percentile(times, 50) * 1e3, percentile(times, 99) * 1e3
+        each = cpu / max(1, count) * 1e6
+        return Run(count, count / passed, p50, p99, each, problem, others)
 
 
 def journeys(target: Target, seconds: int) -> Run:
     """Have 16 voters at a time open the ballot page, vote, and look at their own results."""
-    question, meter = target.questions[4], Meter(target)
-    before, began = target.site.counts(question)[1], time.monotonic()
-    done = journey.load(target.site.port, question, CONNECTIONS, seconds)
-    passed, (cpu, others) = time.monotonic() - began, meter.read()
-    counted = target.site.counts(question)[1] - before
-    target.accepted += done.accepted
-    target.counted += counted
-    problem = done.problems[0] if done.problems else ""
-    if counted != done.accepted:
-        problem = f"{done.accepted} votes accepted, {counted} counted"
-    times, count = sorted(done.seconds), len(done.seconds)
-    p50, p99 = percentile(times, 50) * 1e3, percentile(times, 99) * 1e3
-    each = cpu / max(1, count) * 1e6
-    return Run(count, count / passed, p50, p99, each, problem, others)
+    poll = Poll(target, target.questions[4])
+    done = journey.load(target.site.port, poll.question, CONNECTIONS, seconds)
+    return poll.run(len(done.seconds), done.accepted, done.seconds, done.problems)
+
+
+def _mixed_asks(target: Target, question: int) -> Iterator[open_loop.Ask]:
+    """Yield without end nine looks at the site (the list, a ballot page, the results of strangers and of voters), and a vote."""
+    port, base = target.site.port, f"/polls/{question}/"
+    cookies = {"Cookie": _cookies_of_voter(target, target.questions[3])}
+    own = Request(f"/polls/{target.questions[3]}/results/", headers=cookies)
+    looks = [Request("/polls/"), Request(base), Request(f"{base}results/"), own]
+    pages = itertools.cycle(look.messages(port)[0] for look in looks)
+    votes = itertools.cycle(_votes(target, question).messages(port))
+    while True:
+        for _ in range(9):
+            yield open_loop.Ask(next(pages), 200)
+        yield open_loop.Ask(next(votes), 302, is_vote=True)
+
+
+def mixed(target: Target, seconds: int) -> Run:
+    """Ask at a given rate, for longer: a tenth of it are votes, whose delays are told."""
+    asks = _mixed_asks(target, target.questions[5])
+    poll = Poll(target, target.questions[5])
+    done = open_loop.load(target.site.port, asks, MIXED_RATE, seconds + 2)
+    return poll.run(done.count, len(done.delays), done.delays, done.problems)
 
 
 def slow(target: Target, seconds: int) -> Run:
@@ -196,13 +252,9 @@ def unchanged(target: Target, seconds: int) -> Run:
     return wrk(target, Request(path, headers=headers), seconds)[0]
 
 
-def vote(target: Target, seconds: int) -> Run:
-    """Vote on one question, each time as a new voter: with a token of the site and no voter cookie.
-
-    Each accepted vote is one ballot. Votes that were on their way when wrk hung
-    up, one a connection, may be ballots too.
-    """
-    question, form = target.questions[1], Voter(target.site.base)
+def _votes(target: Target, question: int, connections: int = CONNECTIONS) -> Request:
+    """Vote for each choice in turn, each time as a new voter: with a token of the site and no voter cookie."""
+    form = Voter(target.site.base)
     choices = form.open_ballot(question)
     fields = [{"csrfmiddlewaretoken": form.token, "choice": c} for c in choices]
     headers = {
@@ -210,13 +262,23 @@ def vote(target: Target, seconds: int) -> Run:
         "Cookie": f"csrftoken={form.cookies['csrftoken']}",
     }
     bodies = tuple(urllib.parse.urlencode(each) for each in fields)
-    request = Request(f"/polls/{question}/vote/", headers=headers, bodies=bodies)
+    return Request(f"/polls/{question}/vote/", connections, headers, bodies)
+
+
+def vote(target: Target, seconds: int, connections: int = CONNECTIONS) -> Run:
+    """Vote on one question.
+
+    Each accepted vote is one ballot. Votes that were on their way when wrk hung
+    up, one a connection, may be ballots too.
+    """
+    question = target.questions[1]
+    request = _votes(target, question, connections)
     before = target.site.counts(question)[1]
     run, accepted = wrk(target, request, seconds)
     counted = target.site.counts(question)[1] - before
     target.accepted += accepted
     target.counted += counted
-    if accepted != run.count or not 0 <= counted - accepted <= CONNECTIONS:
+    if accepted != run.count or not 0 <= counted - accepted <= connections:
         problem = f"{run.count} votes, {accepted} accepted, {counted} counted"
         return dataclasses.replace(run, problem=run.problem or problem)
     return run
@@ -241,6 +303,8 @@ def live(target: Target, seconds: int) -> Run:
 EVERYWHERE = "sqlite", "postgresql"
 TUTORIAL = "tutorial-sync"
 NO_STREAMS = "sync", "gthread", "stock-sync", "stock-uvicorn-worker", TUTORIAL
+# Those that are compared with the tutorial.
+COMPARED = "sync", "uvicorn-worker"
 
 
 @dataclass(frozen=True)
@@ -253,12 +317,18 @@ class Case:
     streams: bool = False
     # A page that the tutorial does not have.
     ours: bool = False
+    # What is asked of the tutorial, and of those that are compared with it.
+    compared: bool = False
+    # The rate is given, and what differs is the delay.
+    by_delay: bool = False
 
     def suits(self, target: Target) -> bool:
         """Leave out what says nothing: what asks no database, on a second one; streams where there are none."""
         if target.database not in self.databases or target.slow != self.slow:
             return False
         if self.ours and target.server == TUTORIAL:
+            return False
+        if self.compared and target.server not in (*COMPARED, TUTORIAL):
             return False
         return target.server not in NO_STREAMS or not self.streams
 
@@ -270,8 +340,22 @@ CASES = {
     "own-results": Case("The results page of one who has voted", own_results),
     "json": Case("results.json, answered 304", unchanged, ours=True),
     "vote": Case("A vote", vote, "votes"),
+    "hot-vote": Case(
+        f"A vote on a hot question, {MANY_CONNECTIONS} connections",
+        partial(vote, connections=MANY_CONNECTIONS),
+        "votes",
+        databases=("postgresql",),
+        compared=True,
+    ),
     "journey": Case(
         "What every voter does: ballot page, vote, own results", journeys, "voters"
+    ),
+    "mixed": Case(
+        f"{MIXED_RATE} requests a second, each tenth a vote, which is what the delays are of",
+        mixed,
+        databases=("postgresql",),
+        compared=True,
+        by_delay=True,
     ),
     "static": Case(
         "The stylesheet",
@@ -292,5 +376,6 @@ CASES = {
         "events",
         databases=("sqlite",),
         streams=True,
+        by_delay=True,
     ),
 }

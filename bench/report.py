@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.charts import Bar, chart, figure
-from bench.load import CASES, TUTORIAL, Run
+from bench.load import CASES, COMPARED, TUTORIAL, Run
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # What the others are compared with: the way in which most Django sites are served.
@@ -95,12 +95,16 @@ def _find(rows: list[Row], case: str, server: str, database: str) -> Row | None:
 
 
 def _against(row: Row, rows: list[Row], server: str) -> list[float]:
-    """Compare within each round, so that what slows the whole machine for a while falls out."""
+    """Compare within each round, so that what slows the whole machine for a while falls out.
+
+    It is the rates that are compared; where they are given, the delays.
+    """
     base = _find(rows, row.case, server, row.database)
     if not base:
         return []
+    what = "p99" if CASES[row.case].by_delay else "rate"
     pairs = zip(row.runs, base.runs, strict=True)
-    return [ours.rate / theirs.rate for ours, theirs in pairs]
+    return [getattr(ours, what) / getattr(theirs, what) for ours, theirs in pairs]
 
 
 def _details(rows: list[Row]) -> str:
@@ -124,12 +128,11 @@ def _details(rows: list[Row]) -> str:
     return _table(head, lines)
 
 
-# What the tables below are about, in their order.
-COMPARED = ["sync", "uvicorn-worker"]
-
-
 def _tutorial(rows: list[Row]) -> str:
-    """Return how many times as many requests a second as the tutorial's app, page by page; empty without it."""
+    """Return how many times as many requests a second as the tutorial's app, page by page; empty without it.
+
+    Of a load whose rate is given, how many times as long its delays are.
+    """
     if not any(row.server == TUTORIAL for row in rows):
         return ""
     columns = [(server, name) for name in NAMES for server in COMPARED]
@@ -141,7 +144,8 @@ def _tutorial(rows: list[Row]) -> str:
             ratios = _against(row, rows, TUTORIAL) if row else []
             cells.append(f"{_spread(ratios)} ×" if ratios else "")
         if any(cells):
-            lines.append([CASES[case].title, *cells])
+            p99 = ": p99 of the delay" if CASES[case].by_delay else ""
+            lines.append([CASES[case].title + p99, *cells])
     head = [f"times {TUTORIAL}", *(f"{s}, {NAMES[d]}" for s, d in columns)]
     return "## Against the tutorial\n\n" + _table(head, lines)
 
@@ -185,7 +189,7 @@ def write_docs(rows: list[Row], path: Path) -> None:
 
 def _overview(measured: Measured) -> str:
     """Return the medians on SQLite, to see at a glance."""
-    cases = [c for c, case in CASES.items() if not case.streams]
+    cases = [c for c, case in CASES.items() if not case.by_delay]
     cases = [c for c in cases if any(r.case == c for r in measured.rows)]
     lines = []
     for server in measured.commands:
@@ -200,14 +204,14 @@ def _overview(measured: Measured) -> str:
 
 
 def _picture(case: str, rows: list[Row], folder: Path) -> str:
-    """Draw the rates or, of streams, whose rate is given, the delays."""
-    streams = CASES[case].streams
-    what = "p99 of the delay, ms" if streams else f"{CASES[case].unit} a second"
+    """Draw the rates or, where they are given, the delays."""
+    by_delay = CASES[case].by_delay
+    what = "p99 of the delay, ms" if by_delay else f"{CASES[case].unit} a second"
     bars = []
     servers = list(dict.fromkeys(row.server for row in rows))
     for row in sorted(rows, key=lambda row: servers.index(row.server)):
         if not row.problem:
-            values = [run.p99 if streams else run.rate for run in row.runs]
+            values = [run.p99 if by_delay else run.rate for run in row.runs]
             group = list(NAMES).index(row.database)
             bars.append(Bar(row.server, group, *quartiles(values)))
     title = f"{CASES[case].title}: {what}"

@@ -116,14 +116,14 @@ def options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = ", ".join([*CASES, *SERVERS, *NAMES])
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of 1 s")
     parser.add_argument("--anyway", action="store_true", help="on a busy machine too")
     parser.add_argument("--only", default="", help=f"some of: {names}")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--to", type=Path, default=BENCH, help="folder of the report")
     options = parser.parse_args()
-    options.rounds = options.rounds or (2 if options.quick else 4)
+    options.rounds = options.rounds or (3 if options.quick else 4)
     options.seconds = options.seconds or (1 if options.quick else 2)
     options.only = set(filter(None, options.only.split(",")))
     if unknown := options.only - {*CASES, *SERVERS, *NAMES}:

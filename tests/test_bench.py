@@ -1,13 +1,18 @@
 """The benchmark itself: short, to see that it measures what it says."""
 
+import itertools
 import re
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from bench import open_loop
 from bench.load import Run
 from bench.report import BEGIN, END, Row, write_docs
 from tests.support.servers import ROOT
@@ -43,6 +48,34 @@ def test_it_reports_pages_and_votes(tmp_path: Path):
     for line in report.splitlines()[-2:]:
         accepted, ballots = line.replace(",", "").split("|")[4:6]
         assert 0 < int(accepted) <= int(ballots) <= int(accepted) + 16
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Takes 20 ms for each request, one after the other."""
+
+    def do_POST(self) -> None:
+        time.sleep(0.02)
+        self.send_response(302)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+class SlowServer(HTTPServer):
+    request_queue_size = 100
+
+
+def test_a_server_that_falls_behind_is_given_no_time_to_catch_up():
+    with SlowServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        vote = open_loop.Ask(b"POST / HTTP/1.1\r\n\r\n", 302, is_vote=True)
+        done = open_loop.load(server.server_port, itertools.repeat(vote), 100, 0.3)
+        server.shutdown()
+    assert (done.count, len(done.delays), done.problems) == (30, 30, [])
+    # Thirty came in 0.3 s and took 0.6 s.
+    assert max(done.delays) > 0.25
 
 
 def test_it_refuses_a_machine_that_is_at_work():
