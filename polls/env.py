@@ -153,6 +153,36 @@ def make_folder(name: str, folder: Path) -> None:
         refuse_folder(name, folder, error)
 
 
+# Set by platforms that start programs on an empty disk: Heroku, Cloud Run, Render, Fly, Azure.
+VANISHING = ("DYNO", "K_SERVICE", "RENDER", "FLY_APP_NAME", "WEBSITE_SITE_NAME")
+
+
+def refuse_vanishing(folder: Path) -> None:
+    """Refuse to keep votes, or the secret, on a disk that is emptied at each start."""
+    platform = next(filter(text, VANISHING), None)
+    if not platform or _is_mounted(folder):
+        return
+    disk = f"{platform} is set: on this platform the disk is emptied at each start,"
+    volume = "or name a folder on a mounted volume in DATA_DIR."
+    if not secret("DATABASE_URL"):
+        refuse(
+            f"{disk} and all votes with it. Set DATABASE_URL to a PostgreSQL database, {volume}"
+        )
+    if not secret("SECRET_KEY"):
+        refuse(
+            f"{disk} and the secret that tells voters apart with it. Set SECRET_KEY to 50 random characters, {volume}"
+        )
+
+
+def _is_mounted(folder: Path) -> bool:
+    """Tell whether this folder was named, and is on another disk than the system."""
+    try:
+        there = next(path for path in [folder, *folder.parents] if path.exists())
+        return bool(text("DATA_DIR")) and there.stat().st_dev != os.stat("/").st_dev
+    except OSError:
+        return False
+
+
 def kept_secret(path: Path) -> str:
     """Return the secret in this file; make the file, readable by its owner alone, if there is none."""
     try:

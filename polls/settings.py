@@ -17,7 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Data: the SQLite database and the secret, in one folder.
 
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).absolute()
-
+env.refuse_vanishing(DATA_DIR)
 
 # Voter keys are made with this secret: changing it lets people vote again on open polls.
 SECRET_KEY = env.secret("SECRET_KEY") or env.kept_secret(DATA_DIR / "secret_key")
@@ -25,6 +25,10 @@ if len(SECRET_KEY) < 32:
     env.refuse("SECRET_KEY is too short. Use at least 32 random characters.")
 
 DEBUG = env.switch("DEBUG")
+
+# Made where nobody looks at a terminal: once, on a site that has no superuser.
+FIRST_ORGANISER = env.text("DJANGO_SUPERUSER_USERNAME")
+FIRST_ORGANISER_PASSWORD = env.secret("DJANGO_SUPERUSER_PASSWORD")
 
 
 # The address: SITE_URL is the one switch to production.
@@ -256,7 +260,9 @@ except (ValueError, OSError, LookupError):
     env.refuse(f"TIME_ZONE is {TIME_ZONE!r}. Use a name such as Europe/Paris or UTC.")
 
 STATIC_URL = "/static/"
-# Served from memory, under addresses that change with the files: no collectstatic to forget.
+# Served from memory, under addresses that change with the files: no collectstatic to forget. Some platforms
+# run it unasked, and refuse a site where it fails.
+STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "polls.serving.static_files.DigestStorage"},

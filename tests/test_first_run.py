@@ -73,6 +73,40 @@ def test_workers_that_start_together_make_one_organiser(start):
     assert "ERROR" not in site.output()
 
 
+NAMED = {
+    "DJANGO_SUPERUSER_USERNAME": "ann",
+    "DJANGO_SUPERUSER_PASSWORD": "long and hard to guess",
+}
+
+
+def test_the_environment_names_the_first_organiser_once(start):
+    """Workers that start together make one; who is there is never changed."""
+    site = start("gunicorn -c /dev/null -w 3 polls.wsgi", fresh=True, **NAMED)
+    site.ready()
+    organiser = Voter(site.base).log_in(*NAMED.values())
+    assert "Log out" in organiser.get("/admin/").text
+    site.stop()
+    assert site.output().count("The first organiser is 'ann'") == 1
+    assert NAMED["DJANGO_SUPERUSER_PASSWORD"] not in site.output()
+    accounts = "SELECT username, password FROM auth_user"
+    with site.database() as run:
+        before = run(accounts)
+        site.environment |= dict.fromkeys(NAMED, "bensworth")
+        site.restart().ready().stop()
+        assert run(accounts) == before
+
+
+def test_it_makes_no_organiser_of_somebody_who_is_none(start):
+    site = start("true", **NAMED)
+    site.process.wait(10)
+    site.add_account("ann", "word")
+    with site.database() as run:
+        run("UPDATE auth_user SET is_superuser = %s", False)
+    site.restart("gunicorn polls.wsgi")
+    assert site.process.wait(20) == 1
+    assert "DJANGO_SUPERUSER_USERNAME is 'ann', the account of some" in site.output()
+
+
 @sqlite_only
 def test_a_new_version_migrates_the_database(start):
     site = start("gunicorn polls.wsgi").ready()

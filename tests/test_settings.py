@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
@@ -161,10 +162,40 @@ def test_it_rejects_a_bad_value_with_one_sentence(load, capsys, name, value):
     assert said.startswith(name.removesuffix("_FILE"))
 
 
+POSTGRES = {"DATABASE_URL": "postgres://polls@db/polls"}
+SECRET = {"SECRET_KEY": "s" * 40}
+
+
+@pytest.mark.parametrize(
+    "platform", ["DYNO", "K_SERVICE", "RENDER", "FLY_APP_NAME", "WEBSITE_SITE_NAME"]
+)
+@pytest.mark.parametrize("folder", ["", "/nowhere-of-its-own/data"])
+def test_nothing_is_kept_on_a_disk_that_vanishes(load, capsys, platform, folder):
+    """Neither the votes nor the secret that tells voters apart."""
+    place = {platform: "x", "DATA_DIR": folder}
+    for kept, needed in ((SECRET, "DATABASE_URL"), (POSTGRES, "SECRET_KEY")):
+        with pytest.raises(SystemExit):
+            load(**place, **kept)
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(f"{platform} is set") and f"Set {needed} to" in said
+    assert load(**place, **POSTGRES, **SECRET).SECRET_KEY == "s" * 40
+
+
+def test_a_platform_may_be_told_otherwise(load, tmp_path):
+    """By a folder on a mounted volume, or by the address of a file, which is taken at its word."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as volume:
+        made = load(DYNO="web.1", DATA_DIR=f"{volume}/data")
+        assert made.DATABASES["default"]["NAME"] == f"{volume}/data/polls.sqlite3"
+    file = str(tmp_path / "polls.sqlite3")
+    load(DYNO="web.1", DATA_DIR="", DATABASE_URL=f"sqlite:///{file}", **SECRET)
+
+
 WRONG_AT_START = [
     ("DATABASE_URL", "postgres://localhost:1/polls?foo=bar"),
     ("DATABASE_URL", "postgres://localhost:1/polls?sslmode=bad"),
     ("TIME_ZONE", "Mars/Olympus"),
+    ("DJANGO_SUPERUSER_USERNAME", "a b"),
+    ("DJANGO_SUPERUSER_USERNAME", "ann"),
 ]
 
 
@@ -174,7 +205,8 @@ def test_it_does_not_start_with_what_cannot_be_used(tmp_path, name, value):
     done = run(tmp_path, "-c", "import polls.wsgi", **{name: value})
     assert done.returncode == 1
     (said,) = done.stderr.strip().splitlines()
-    assert name in said
+    # An organiser without a password is refused for that.
+    assert name.partition("_USER")[0] in said
 
 
 @pytest.mark.server

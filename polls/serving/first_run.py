@@ -13,10 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import Error as DatabaseError
-from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import translation
 from django.utils.crypto import get_random_string
 
 from ..database import database
@@ -48,14 +57,15 @@ def _prepare() -> None:
             with file_lock(f"{connection.settings_dict['NAME']}.lock", timeout=None):
                 if _unmigrated():
                     call_command("migrate", verbosity=0)
-                if not User.objects.exists():
-                    _add_organiser()
+                _fill()
                 _keep_private()
                 _file().note_made()
             return
         _wait_for_server()
         if _unmigrated():
             refuse("The database is not up to date. Run: python manage.py migrate")
+        else:
+            _add_named_organiser()
     except DatabaseError as error:
         sentence = why_unusable(error) or _unusable_because(error)
         if not is_under_gunicorn():
@@ -143,27 +153,67 @@ def _unmigrated() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def _add_organiser() -> None:
+@transaction.atomic
+def _fill() -> None:
     """Make the first account, and the sample poll, on a site that has no account yet."""
+    if not User.objects.exists():
+        _add_sample()
+        if not settings.FIRST_ORGANISER:
+            _add_organiser()
+    _add_named_organiser()
+
+
+def _add_organiser() -> None:
     shown = sys.stderr.isatty()
     password = get_random_string(16) if shown else None
-    with transaction.atomic():
-        User.objects.create_superuser(ORGANISER, password=password)
-        if not Question.objects.exists():
-            _add_sample()
-        # Before the commit: a password that was never shown must not be in force. Only on a terminal: a log would
-        # keep it in clear.
-        secret = (
-            f"password {password!r}, shown this once"
-            if shown
-            else "without a password yet"
-        )
-        print(
-            f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
-            f"To set a password: {_command('changepassword', ORGANISER)}\n",
-            file=sys.stderr,
-            flush=True,
-        )
+    User.objects.create_superuser(ORGANISER, password=password)
+    # Before the commit: a password that was never shown must not be in force. Only on a terminal: a log would
+    # keep it in clear.
+    secret = (
+        f"password {password!r}, shown this once" if shown else "without a password yet"
+    )
+    print(
+        f"\nThe first organiser is {ORGANISER!r}, {secret}. Log in at /admin/.\n"
+        f"To set a password: {_command('changepassword', ORGANISER)}\n",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _add_named_organiser() -> None:
+    """Make the organiser whom the environment names, unless the site has one who may do everything."""
+    name = settings.FIRST_ORGANISER
+    organisers = User.objects.filter(is_superuser=True)
+    if not name or organisers.exists():
+        return
+    organiser = User(username=name, is_staff=True, is_superuser=True)
+    _refuse_bad(organiser)
+    organiser.set_password(settings.FIRST_ORGANISER_PASSWORD)
+    try:
+        with transaction.atomic():
+            organiser.save(force_insert=True)
+    except IntegrityError:
+        # Race: several machines start together, and another one has just made it.
+        if not organisers.exists():
+            refuse(
+                f"DJANGO_SUPERUSER_USERNAME is {name!r}, the account of somebody who is no superuser. "
+                "Choose another name."
+            )
+    else:
+        said = f"The first organiser is {name!r}, with the password of DJANGO_SUPERUSER_PASSWORD. Log in at /admin/."
+        print(said, file=sys.stderr, flush=True)
+
+
+def _refuse_bad(organiser: User) -> None:
+    what = "USERNAME"
+    try:
+        with translation.override("en"):
+            organiser.full_clean(exclude=["password"], validate_unique=False)
+            what = "PASSWORD"
+            validate_password(settings.FIRST_ORGANISER_PASSWORD, organiser)
+    except ValidationError as error:
+        why = " ".join(error.messages)
+        refuse(f"DJANGO_SUPERUSER_{what} cannot be used. {why}")
 
 
 def _command(*words: str) -> str:
@@ -178,6 +228,8 @@ def _command(*words: str) -> str:
 
 
 def _add_sample() -> None:
+    if Question.objects.exists():
+        return
     question = Question.objects.create(question_text="What shall we do first?")
     for text in ("Vote on this sample", "Write a question", "Look at the results"):
         Choice.objects.create(question=question, choice_text=text)
