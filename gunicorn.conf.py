@@ -4,6 +4,7 @@ HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 import ctypes
 import errno
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 # From linux/prctl.h: what the kernel does to a process whose parent ends.
@@ -94,8 +97,23 @@ WSGI = {"sync", "gthread"}
 # nginx and browsers use a connection again within this many seconds.
 keepalive = 5
 
-# Where an access log is asked for, it holds no address of a voter (%(h)s is left out).
-access_log_format = '%(t)s "%(r)s" %(s)s %(b)s %(M)sms'
+# Where an access log is asked for, it holds no address of a voter (%(h)s is left out) and no query.
+access_log_format = '%(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms %({x-request-id}o)s'
+
+
+class JsonLogger(Logger):
+    """gunicorn's, with lines of JSON as the site writes them."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        # No import: what the master has imported, no reload would renew.
+        logs = runpy.run_path(str(Path(__file__).parent / "polls/serving/logs.py"))
+        for handler in self.error_log.handlers + self.access_log.handlers:
+            handler.setFormatter(logs["JsonLine"]())
+
+
+if os.environ.get("LOG_FORMAT", "").strip().lower() == "json":
+    logger_class = JsonLogger
 
 # gunicorn would open a socket for its remote control in the home folder. Signals do all that this site needs,
 # a second site of the same user does not collide, and a read-only home is no surprise.

@@ -62,7 +62,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
 VOTER_COOKIE_AGE = 400 * 24 * 3600
 SECURE_SSL_REDIRECT = _https
 # A load balancer asks for it over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _https else 0
 # The site speaks for its own host only: what other subdomains do is not ours to promise.
 # The tags of i18n are ours instead of Django's.
@@ -189,6 +189,7 @@ INSTALLED_APPS = [
     "django.contrib.admin",
 ]
 MIDDLEWARE = [
+    "polls.serving.request_id.name_request",
     "polls.serving.spectator_cache.remember",
     "polls.serving.languages.in_language_of_visitor",
     "polls.serving.middleware.utf8_only",
@@ -269,11 +270,20 @@ STORAGES = {
 }
 
 
+# What is logged, to the terminal or the journal: a line an event.
+
+# gunicorn.conf.py reads it too.
+LOG_FORMAT = env.choice("LOG_FORMAT", ["text", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+        "line": {
+            "()": "logging.Formatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s",
+            # Of records that were made before the site was there.
+            "defaults": {"about": ""},
+        }
     },
     "filters": {
         "no_traceback": {"()": "polls.serving.logs.NoTraceback"},

@@ -17,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 wsgi_application = get_wsgi_application()
 
 from .serving import descriptors, first_run
+from .serving.logs import request_id
 
 first_run.prepare()
 descriptors.prepare(wsgi_application)
@@ -44,6 +45,9 @@ def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         # Views never get here: Django could not make a request of these headers (charset=hex, say).
         start_response("400 Bad Request", [("Content-Type", "text/plain")])
         return [b"The server could not read this request.\n"]
+    finally:
+        # What this thread logs next is not about this request.
+        request_id.set("")
     if environ["REQUEST_METHOD"] == "HEAD":
         # gunicorn drops the body, and warns of it for each request.
         response.close()

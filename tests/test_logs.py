@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 import logging.config
 import re
 import socket
@@ -52,7 +53,6 @@ def test_a_code_is_taken_out_of_a_text(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "/polls/?page=2",
         "/polls/3/results.json",
         "/polls/3/code/",
         "/r/",
@@ -71,6 +71,7 @@ def test_what_helps_the_operator_stays(text):
 
 def test_it_says_what_was_asked_all_the_same():
     assert clean(f"GET /r/{PLAIN}/ HTTP/1.1") == "GET /r/- HTTP/1.1"
+    assert clean("GET /polls/?page=2 HTTP/1.1") == "GET /polls/?- HTTP/1.1"
     assert clean(f"Not Found: /polls/3/%63ode/{PLAIN}/") == "Not Found: /polls/3/code/-"
 
 
@@ -172,16 +173,22 @@ def break_database(site: Site, question: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    "command, written",
     [
-        "gunicorn polls.wsgi --timeout 2 --access-logfile - --log-level debug",
-        "gunicorn polls.asgi -k uvicorn_worker.UvicornWorker --access-logfile -",
-        "gunicorn polls.asgi -k asgi --access-logfile -",
-        "uvicorn polls.asgi:application",
+        (
+            "gunicorn polls.wsgi --timeout 2 --access-logfile - --log-level debug",
+            "json",
+        ),
+        (
+            "gunicorn polls.asgi -k uvicorn_worker.UvicornWorker --access-logfile -",
+            "text",
+        ),
+        ("gunicorn polls.asgi -k asgi --access-logfile -", "text"),
+        ("uvicorn polls.asgi:application", "json"),
     ],
 )
-def test_the_output_of_a_server_has_no_code_and_no_address(start, command):
-    site = start(command, WEB_CONCURRENCY="1").ready()
+def test_the_output_of_a_server_has_no_code_and_no_address(start, command, written):
+    site = start(command, WEB_CONCURRENCY="1", LOG_FORMAT=written).ready()
     question = site.ask(voters="codes", receipts=True)
     ask_everything(site, question)
     break_database(site, question)
@@ -189,9 +196,14 @@ def test_the_output_of_a_server_has_no_code_and_no_address(start, command):
     assert "Answered 503" in output or "Traceback" in output
     assert "/r/-" in output and "/code/-" in output
     assert not [line for line in output.splitlines() if GROUPS.search(line)]
+    assert "x=1" not in output and "next=" not in output
     # But for the server's own.
     client = re.compile(rf"(?<![/'])127\.0\.0\.1(?!:{site.port})")
     assert not [line for line in output.splitlines() if client.search(line)]
+    if written == "json":
+        events = [json.loads(line) for line in output.splitlines()]
+        assert any("/r/-" in event["message"] for event in events)
+        assert any(event.get("request") for event in events)
 
 
 def test_a_server_says_where_it_listens(caplog):

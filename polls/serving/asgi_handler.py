@@ -32,7 +32,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from ..voting.loop_attempt import LoopAttempt, current_attempt
-from . import health, spectator_cache
+from . import health, request_id, spectator_cache
 from .event_stream import EventStream, hub
 from .languages import ONLY_COOKIE
 from .on_loop import Place, others_listen, place_of
@@ -107,7 +107,10 @@ class Handler(ASGIHandler):
         if has_cookie or others_listen():
             return None
         request, _ = self.create_request(scope, BytesIO())
-        return spectator_cache.answer(request) if request else None
+        response = spectator_cache.answer(request) if request else None
+        if request and response:
+            response[request_id.HEADER] = request_id.id_of(request.META)
+        return response
 
     def _place(self, scope: Message) -> Place:
         path = scope["path"].removeprefix(get_script_prefix(scope))

@@ -15,10 +15,12 @@ from django.shortcuts import render
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..database import database
 from ..voting.loop_attempt import is_counted
+from .logs import request_id
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -79,6 +81,8 @@ def error_page(
     sentence = str(sentence or usual)
     if request.path.endswith(".json"):
         body = {"error": sentence, "status": status}
+        if status >= 500:
+            body["request"] = request_id.get()
         response: HttpResponse = JsonResponse(body, status=status)
     else:
         response = _page(str(title), sentence, status, _ways_on(request, status))
@@ -102,14 +106,19 @@ def _page(
     more: Mapping[str, object],
     template: str = "polls/error.html",
 ) -> HttpResponse:
-    context = {"title": title, "sentence": sentence, **more}
+    # What the operator's log says of it has this name.
+    reference = ""
+    if status >= 500:
+        reference = gettext("Reference for the operator: %(id)s") % {
+            "id": request_id.get()
+        }
+    context = {"title": title, "sentence": sentence, "reference": reference, **more}
     try:
         return render(None, template, context, status=status)
     except (TemplateDoesNotExist, TemplateSyntaxError, ValueError, OSError) as error:
         logger.error("The error page cannot be shown: %s", error)
-        return HttpResponse(
-            f"{title}. {sentence}\n", "text/plain; charset=utf-8", status
-        )
+        lines = f"{title}. {sentence}\n{reference}".strip()
+        return HttpResponse(f"{lines}\n", "text/plain; charset=utf-8", status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import TypeVar
 
 from django.db import Error as DatabaseUnavailable
@@ -292,7 +293,8 @@ class Hub:
         if self._reader is None:
             # A server tells its application of a stop only when all connections have closed.
             hook_signals(self.stop)
-            self._reader = asyncio.create_task(self._run())
+            # What it logs is about no viewer's request.
+            self._reader = asyncio.create_task(self._run(), context=Context())
 
     def _leave(self, question: int, viewer: Viewer) -> None:
         if viewer.delivery:

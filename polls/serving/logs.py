@@ -1,16 +1,22 @@
-"""What stands in a log: no invitation code, no receipt, no link to set a password, no visitor's address; and the same warning once.
+"""What stands in a log: no invitation code, no receipt, no link to set a password, no visitor's address, nothing that a
+visitor typed behind a `?`; which request it is about; and the same warning once.
 
 Who reads a log is not to vote with somebody's code or account, nor see how somebody voted. Servers and Django write addresses of
 pages in many places: an access log, an error, a time-out, a missing token. So this works on the record itself,
 whatever logger it is for, before anything is made of it.
+
+gunicorn.conf.py reads this file for the lines of gunicorn's master, which does not import the site.
 """
 
+import datetime
 import ipaddress
+import json
 import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +26,7 @@ _AFTER = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _IN_FORM = re.compile(r"(\bcode=)[^&\s]+", re.IGNORECASE)
+_QUERY = re.compile(r"(/[^\s?'\"]*\?)[^\s'\"]+")
 # Elsewhere, what looks like one: 12 letters and digits, together or in fours.
 _TOGETHER = (
     r"(?=\d*[A-Z])[0-9A-HJKMNP-TV-Z]{12}|(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])[0-9a-zA-Z]{12}"
@@ -35,10 +42,13 @@ _LISTENS = "://%s"
 # Seconds in which the same warning is written once.
 QUIET = 10
 
+# What the request that is being answered is called; empty where there is none.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
 
 def _hide(line: str) -> str:
     line = _AFTER.sub(r"\1-\2", line)
-    return _CODE.sub("-", _IN_FORM.sub(r"\1-", line))
+    return _CODE.sub("-", _QUERY.sub(r"\1-", _IN_FORM.sub(r"\1-", line)))
 
 
 def _clean_line(line: str) -> str:
@@ -55,7 +65,7 @@ def _clean_line(line: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return the text without codes, receipts, and the address that gunicorn quotes."""
+    """Return the text without codes, receipts, queries, and the address that gunicorn quotes."""
     text = _UNREAD.sub(r"from a client: \1", text)
     return "\n".join(map(_clean_line, text.split("\n")))
 
@@ -99,6 +109,9 @@ class DiscreetRecord(logging.LogRecord):
 
     def __init__(self, *record: Any, **more: Any) -> None:
         super().__init__(*record, **more)
+        self.request_id = request_id.get()
+        # For a line of text.
+        self.about = f" [{self.request_id}]" if self.request_id else ""
         if isinstance(self.args, dict):
             self.args = _Arguments(self.args)
         elif self.args:
@@ -178,3 +191,33 @@ class RepeatedLines(logging.Filter):
             self._written.clear()
         self._written[text] = now + QUIET, 0
         return left_out
+
+
+class JsonLine(logging.Formatter):
+    """One line of JSON an event, its traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        event = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        about = getattr(record, "request_id", "")
+        if about:
+            event["request"] = about
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            event["traceback"] = record.exc_text
+        return json.dumps(event, ensure_ascii=False)
+
+
+def write_json() -> None:
+    """Have all that is logged written as JSON, the lines of the server too, where they go already."""
+    named = map(logging.getLogger, list(logging.root.manager.loggerDict))
+    for logger in (logging.root, *named):
+        for handler in logger.handlers:
+            handler.setFormatter(JsonLine())

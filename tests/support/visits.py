@@ -70,10 +70,11 @@ class Visit:
 
     @property
     def headers_sent(self) -> list[tuple[bytes, object]]:
-        """Return them as they came; django-csp alone writes its policy in any order."""
+        """Return them as they came, but for the name of the request; django-csp alone writes its policy in any order."""
         return sorted(
             (name, sorted(value.split(b"; ")) if b"policy" in name.lower() else value)
             for name, value in self.sent[0]["headers"]
+            if name.lower() != b"x-request-id"
         )
 
     @property
