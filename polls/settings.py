@@ -193,6 +193,7 @@ MIDDLEWARE = [
     "polls.serving.spectator_cache.remember",
     "polls.serving.languages.in_language_of_visitor",
     "polls.serving.middleware.utf8_only",
+    "polls.serving.middleware.explain_redirect_loop",
     "django.middleware.security.SecurityMiddleware",
     "polls.serving.static_files.static_files",
     "polls.serving.middleware.content_security_policy",

@@ -1,11 +1,13 @@
 """What is refused of every request and sent with every answer, beside what Django does."""
 
 import codecs
+import functools
+import logging
 from collections.abc import Callable
 from typing import NoReturn
 
 from django.conf import settings
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, MiddlewareNotUsed
 from django.core.files.uploadhandler import FileUploadHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, UnreadablePostError
@@ -14,6 +16,8 @@ from django.http.response import HttpResponseBase
 from .errors import CUT_OFF, error_page
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+logger = logging.getLogger(__name__)
 
 
 def utf8_only(get_response: GetResponse) -> GetResponse:
@@ -29,6 +33,30 @@ def utf8_only(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
+
+
+def explain_redirect_loop(get_response: GetResponse) -> GetResponse:
+    """Say once where a redirect to https leads back here: the proxy ends TLS, and the server does not believe it."""
+    if not settings.SECURE_SSL_REDIRECT:
+        raise MiddlewareNotUsed
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if response.status_code == 301 and not request.is_secure():
+            if request.headers.get("X-Forwarded-Proto") == "https":
+                _warn_of_loop()
+        return response
+
+    return middleware
+
+
+@functools.cache
+def _warn_of_loop() -> None:
+    # Whose address it came from is not said: anybody can send the header, a voter too.
+    logger.warning(
+        "A request was redirected to https that had come by https, as its X-Forwarded-Proto says, from a proxy that "
+        "is not trusted. If no page opens, put the address or network of your proxy into FORWARDED_ALLOW_IPS."
+    )
 
 
 def whole_body(get_response: GetResponse) -> GetResponse:
