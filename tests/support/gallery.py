@@ -349,7 +349,6 @@ SIGHTS = [
     Sight("admin, group, add", "/admin/auth/group/add/", "olga", kind="admin"),
     Sight("admin, password", "/admin/password_change/", "olga", kind="admin"),
 ]  # fmt: skip
-PUBLIC = [sight for sight in SIGHTS if sight.kind == "public"]
 
 
 class Gallery:

@@ -1,12 +1,26 @@
-"""The pages as people set them up: large or spaced text, few colours, no motion, paper, the keyboard alone."""
+"""Every page in every state: axe-core and the Nu Html Checker find nothing, and it is whole as people set it up.
+
+Most of the time goes into coming to a page, so each is looked at in all ways while it is there.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.gallery import PUBLIC, Gallery
+from tests.support import axe
+from tests.support.gallery import SIGHTS, Gallery, Sight
+from tests.support.nu import complaints
 
 pytestmark = pytest.mark.once
 
+PHONE = {"width": 360, "height": 740}
+# A window of 1280 pixels enlarged four times.
+ENLARGED = {"width": 320, "height": 256}
+
+# Colours that are on their way from light to dark are neither.
+SETTLED = "Promise.all(document.getAnimations().map(animation => animation.finished))"
 # What sticks out of the page, or is cut off by the box it is in. What scrolls in a box of its own is not lost.
 LOST = """() => {
     const width = document.documentElement.clientWidth;
@@ -31,40 +45,12 @@ ADD_STYLE = """css => {
     sheet.replaceSync(css);
     document.adoptedStyleSheets = [sheet];
 }"""
-
-
-def test_nothing_is_lost_at_400_percent(chromium: Browser, gallery: Gallery) -> None:
-    """A window of 1280 pixels enlarged four times is 320 wide; and with the text spaced out as well."""
-    lost = {}
-    for sight, page in gallery.tour(chromium, PUBLIC, viewport={"width": 320, "height": 256}):  # fmt: skip
-        lost[sight.name] = page.evaluate(LOST)
-        page.evaluate(ADD_STYLE, SPACED)
-        lost[f"{sight.name}, spaced"] = page.evaluate(LOST)
-    assert not {name: found for name, found in lost.items() if found}
-
-
-def test_nothing_moves_where_motion_is_not_wanted(chromium: Browser, gallery: Gallery) -> None:  # fmt: skip
-    moving = {}
-    for sight, page in gallery.tour(chromium, PUBLIC, reduced_motion="reduce"):
-        moving[sight.name] = page.evaluate("document.getAnimations().length")
-    assert not {name for name, number in moving.items() if number}
-
-
 # What has lost the edge by which it is seen where the browser sets all colours.
 EDGELESS = """() => [...document.querySelectorAll(".button, .pill, .option, .ring, meter")].filter(element => {
     const style = getComputedStyle(element), page = getComputedStyle(document.body).backgroundColor;
     const edge = style.borderTopStyle != "none" && parseFloat(style.borderTopWidth) >= 1;
     return element.checkVisibility() && !(edge && style.borderTopColor != page && !/rgba.* 0[)]/.test(style.borderTopColor));
 }).map(element => element.outerHTML.slice(0, 80))"""
-
-
-def test_controls_and_bars_keep_an_edge_in_forced_colours(chromium: Browser, gallery: Gallery) -> None:  # fmt: skip
-    edgeless = {}
-    for sight, page in gallery.tour(chromium, PUBLIC, forced_colors="active"):
-        edgeless[sight.name] = page.evaluate(EDGELESS)
-    assert not {name: found for name, found in edgeless.items() if found}
-
-
 # Text that is pale, or set on a dark ground, and what nobody can press on paper.
 ILL_PRINTED = """() => {
     const light = colour => { const [r, g, b] = colour.match(/[\\d.]+/g); return (.21 * r + .72 * g + .07 * b) / 255; };
@@ -78,15 +64,59 @@ ILL_PRINTED = """() => {
 HAVE_AN_ADDRESS = ("ballot", "results")
 
 
-def test_a_dark_device_prints_black_on_white_without_controls(chromium: Browser, gallery: Gallery) -> None:  # fmt: skip
-    ill = {}
-    for sight, page in gallery.tour(chromium, PUBLIC, color_scheme="dark"):
-        page.emulate_media(media="print", color_scheme="dark")
-        ill[sight.name] = page.evaluate(ILL_PRINTED)
-        if sight.name.startswith(HAVE_AN_ADDRESS):
-            expect(page.locator(".printed").first).to_contain_text("/polls/")
-        page.emulate_media(media="screen")
-    assert not {name: found for name, found in ill.items() if found}
+def accessibility(page: Page, scheme: str) -> Iterator[str]:
+    """Yield what axe finds in one of light and dark; the other differs in nothing but colours."""
+    yield from axe.findings(page)
+    page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+    page.evaluate(SETTLED)
+    for line in axe.findings(page, "color-contrast"):
+        yield f"not {scheme}: {line}"
+    page.emulate_media(color_scheme=scheme)
+
+
+def ways_of_reading(page: Page, sight: Sight) -> Iterator[str]:
+    """Yield what goes wrong with few colours, on the paper of a dark device, and with large or spaced text."""
+    page.emulate_media(forced_colors="active")
+    for line in page.evaluate(EDGELESS):
+        yield f"no edge in forced colours: {line}"
+    page.emulate_media(forced_colors="none", media="print", color_scheme="dark")
+    for line in page.evaluate(ILL_PRINTED):
+        yield f"ill printed: {line}"
+    if sight.name.startswith(HAVE_AN_ADDRESS):
+        expect(page.locator(".printed").first).to_contain_text("/polls/")
+    page.emulate_media(media="screen", color_scheme="light")
+    page.set_viewport_size(ENLARGED)
+    for line in page.evaluate(LOST):
+        yield f"at 400%: {line}"
+    page.evaluate(ADD_STYLE, SPACED)
+    for line in page.evaluate(LOST):
+        yield f"spaced: {line}"
+    page.set_viewport_size(PHONE)
+
+
+# In two parts, which two processes take at once.
+@pytest.mark.parametrize("part", [0, 1])
+def test_on_a_phone(chromium: Browser, gallery: Gallery, tmp_path: Path, part: int) -> None:  # fmt: skip
+    found, documents = [], {}
+    phone = {"viewport": PHONE, "is_mobile": True, "locale": "en-GB", "color_scheme": "light"}  # fmt: skip
+    for sight, page in gallery.tour(chromium, SIGHTS[part::2], reduced_motion="reduce", **phone):  # fmt: skip
+        documents[sight.name] = gallery.document.text()
+        # First, while it would still move.
+        moving = page.evaluate("document.getAnimations().length")
+        lines = [*accessibility(page, "light")]
+        if sight.kind == "public":
+            lines += [*ways_of_reading(page, sight), *["it moves"] * moving]
+        found += [f"{sight.name}: {line}" for line in lines]
+    found += complaints(documents, tmp_path)
+    assert not found, "\n".join(found)
+
+
+def test_on_a_desktop_from_right_to_left(chromium: Browser, gallery: Gallery) -> None:
+    found = []
+    desktop = {"viewport": {"width": 1280, "height": 800}, "locale": "ar", "color_scheme": "dark"}  # fmt: skip
+    for sight, page in gallery.tour(chromium, SIGHTS, reduced_motion="reduce", **desktop):  # fmt: skip
+        found += [f"{sight.name}: {line}" for line in accessibility(page, "dark")]
+    assert not found, "\n".join(found)
 
 
 # Whether the focus is seen: on the element, or on the card or row that it is in.
