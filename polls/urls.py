@@ -77,6 +77,7 @@ urlpatterns = [
     path("", include((named_polls, "polls"))),
     path("accounts/", include(account_urls)),
     path("healthz", public.healthz, name="healthz"),
+    path("readyz", public.readyz, name="readyz"),
     path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
     path("admin/login/", throttled(admin.site.login)),
     # Django's own lets whoever finds a browser signed in try old passwords without end.

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..database import database
 from ..voting.loop_attempt import is_counted
+from .health import reason_of
 from .logs import request_id
 
 if TYPE_CHECKING:
@@ -144,17 +145,19 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer what no view caught."""
     error = sys.exc_info()[1]
-    if _is_passing(error):
-        return (
-            _vote_again(request, error) if _is_vote(request) else unavailable(request)
-        )
+    if error and _is_passing(error):
+        if _asks_for(request, "polls:vote"):
+            return _vote_again(request, error)
+        if _asks_for(request, "healthz", "readyz"):
+            return _not_well(error)
+        return unavailable(request)
     if isinstance(error, DataError):
         # The request brought what no database can hold: a NUL in a session cookie, say.
         return error_page(request, 400)
     return error_page(request, 500)
 
 
-def _is_passing(error: BaseException | None) -> bool:
+def _is_passing(error: BaseException) -> bool:
     """Tell whether it comes from a database that is locked or away, or a system that is short of something."""
     if isinstance(error, OSError):
         return error.errno in SHORTAGES
@@ -167,12 +170,19 @@ def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:
     return response
 
 
-def _is_vote(request: HttpRequest) -> bool:
+def _asks_for(request: HttpRequest, *views: str) -> bool:
     match = request.resolver_match
-    return match is not None and match.view_name == "polls:vote"
+    return match is not None and match.view_name in views
 
 
-def _vote_again(request: HttpRequest, error: BaseException | None) -> HttpResponse:
+def _not_well(error: BaseException) -> HttpResponse:
+    """Tell a program, or who reads over its shoulder, why in a few words; the log has more of them."""
+    sentence = f"{reason_of(error)}\n{SENTENCES[503][1]}\n"
+    headers = {"Retry-After": RETRY_AFTER, "Cache-Control": "no-store"}
+    return HttpResponse(sentence, "text/plain; charset=utf-8", 503, headers=headers)
+
+
+def _vote_again(request: HttpRequest, error: BaseException) -> HttpResponse:
     """Say what became of the vote, and offer to send the same again; without the database, which is not there."""
     is_certain = database.is_busy(error) and not is_counted()
     title, sentence = VOTE_NOT_COUNTED if is_certain else VOTE_IN_DOUBT

@@ -48,10 +48,12 @@ def _sender(meta: dict[str, Any]) -> str:
 
 
 def _is_trusted(text: str) -> bool:
-    # A proxy that comes by a socket file has no address.
+    # Most proxies are on this machine; one that comes by a socket file has no address. To read one takes 10 µs.
+    if text in {"127.0.0.1", ""}:
+        return True
     address = _read(text)
     if not address:
-        return not text
+        return False
     return address.is_loopback or any(
         address in network for network in settings.TRUSTED_PROXIES
     )

@@ -85,7 +85,17 @@ def find_receipt(request: HttpRequest) -> HttpResponse:
 @cache_control(no_store=True)
 def healthz(request: HttpRequest) -> HttpResponse:
     # A database that is away, lost or full answers 503 as on every other page.
-    health.check()
+    health.is_well()
     # So that a worker whose pages are broken does not pass for sound.
     render_to_string("polls/error.html")
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@answers_in_own_thread
+@allow("GET", "HEAD")
+@cache_control(no_store=True)
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Say whether visitors may be sent here: the site is well, and its database as new as the code."""
+    health.is_well()
+    health.is_migrated()
     return HttpResponse("ok\n", content_type="text/plain")
