@@ -191,6 +191,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "polls.serving.request_id.name_request",
     "polls.serving.spectator_cache.remember",
+    "polls.serving.own_pages.remember",
     "polls.serving.languages.in_language_of_visitor",
     "polls.serving.middleware.utf8_only",
     "polls.serving.middleware.explain_redirect_loop",

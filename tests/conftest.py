@@ -14,7 +14,7 @@ from polls import process_memory
 from polls.background import after_close
 from polls.counting import rounds
 from polls.models import Choice, Question
-from polls.serving import spectator_cache, throttle
+from polls.serving import own_pages, spectator_cache, throttle
 from polls.serving.asgi_handler import Handler
 from tests.support.handler import handling
 from tests.support.servers import Site
@@ -66,14 +66,15 @@ def no_throttle() -> None:
 def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep pages, questions and run-offs in memory, as a server does and a test does not."""
     monkeypatch.setattr(process_memory, "KEPT_IN_TESTS", True)
+    kept = own_pages.pages, spectator_cache.pages, spectator_cache.questions
     rounds.clear()
-    spectator_cache.pages.clear()
-    spectator_cache.questions.clear()
+    for cache in kept:
+        cache.clear()
     yield
     # The next test finds no thread still at work for this one.
     wait_until(lambda: after_close.is_idle and rounds.big_counts.is_idle)
-    spectator_cache.pages.clear()
-    spectator_cache.questions.clear()
+    for cache in kept:
+        cache.clear()
 
 
 @pytest.fixture

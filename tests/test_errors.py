@@ -210,7 +210,7 @@ def test_a_vote_that_meets_no_database_can_be_sent_again(client, question):
 
 
 def test_a_fault_of_ours_is_a_page(client, question, monkeypatch):
-    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
+    monkeypatch.setattr(results, "rows_of", lambda *words: 1 / 0)
     page = client_without_raising(client).get(f"/polls/{question.pk}/results/")
     assert page.status_code == 500
     assert "Something broke on our side" in page.text
@@ -221,10 +221,10 @@ def test_a_fault_of_ours_is_a_page(client, question, monkeypatch):
 def test_a_system_that_is_short_of_something_is_503(
     client, question, monkeypatch, number
 ):
-    def fail(self):
+    def fail(*words):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(results, "tally_of", fail)
+    monkeypatch.setattr(results, "rows_of", fail)
     page = client_without_raising(client).get(f"/polls/{question.pk}/results/")
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext, ngettext
 
 from .. import phrases
 from ..kinds import KINDS
-from ..models import Question, QuestionQuerySet
+from ..models import OwnBallot, Question, QuestionQuerySet
 from . import rounds
 from .instant_runoff import Round
 from .rounds_table import Row, rounds_table
@@ -155,16 +155,34 @@ def count(question: Question, exact: bool = False) -> Numbers:
     A statement of its own: with the one of count_all(), which Django builds anew each time, a results page takes a
     third more time on either database.
     """
+    return count_with_own(question, "", exact)[0]
+
+
+_CHOICES = "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice WHERE question_id = %s"
+_WITH_OWN = (
+    f"{_CHOICES} UNION ALL SELECT mark.choice_id, ballot.receipt, 0, 0, -mark.rank FROM polls_ballot ballot"
+    " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
+    " WHERE ballot.question_id = %s AND ballot.voter_key = %s"
+)
+
+
+def count_with_own(
+    question: Question, voter_key: str, exact: bool = False
+) -> tuple[Numbers, OwnBallot | None]:
+    """Count now, and return the ballot of this voter too: by one statement, so that it is counted."""
     # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
     state = question.state()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice"
-            " WHERE question_id = %s ORDER BY id",
-            [question.pk],
-        )
-        choices = [_ChoiceRow._make(row) for row in cursor.fetchall()]
-    return _numbers(question, state, choices, exact)
+        if voter_key:
+            cursor.execute(_WITH_OWN, [question.pk, question.pk, voter_key])
+        else:
+            cursor.execute(_CHOICES, [question.pk])
+        rows = cursor.fetchall()
+    # Ranks are told from revisions by their sign, and ids sort the choices.
+    choices = sorted(_ChoiceRow._make(row) for row in rows if row[-1] >= 0)
+    marks = sorted((-rank, pk, receipt) for pk, receipt, *_, rank in rows if rank < 0)
+    own = OwnBallot(marks[0][2], [pk for _, pk, _ in marks]) if marks else None
+    return _numbers(question, state, choices, exact), own
 
 
 def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:

@@ -1,8 +1,8 @@
 """A cache in the worker's memory: for a second, of pages for visitors without a cookie, and of polls to vote on.
 
 A thousand spectators cost as much as one; those of each language have pages of their own, and a cookie that says which
-language is none here. Whoever has voted, logged in, or opened a ballot page before has another cookie and is answered
-from the database: what a person has just done that person sees at once, on any worker. A vote is checked against the
+language is none here. Whoever has voted, logged in, or opened a ballot page before has another cookie and is told
+what the database says now (own_pages): what a person has just done that person sees at once, on any worker. A vote is checked against the
 question once more when it is written.
 
 Stale read: each worker has a cache of its own, and the next request may reach another worker. So who names a newer
@@ -179,14 +179,18 @@ def _query(request: HttpRequest) -> dict[str, str]:
 
 
 def _key(request: HttpRequest) -> tuple[object, ...] | None:
+    language = language_of_spectator(request.META)
+    return page_key(request, language) if language else None
+
+
+def page_key(request: HttpRequest, language: str) -> tuple[object, ...] | None:
     """Return what tells this answer from others; None for what is not answered from memory.
 
     Nothing that a stranger makes up is part of it, so that nobody can fill the cache; nor does anybody get an answer
     that the view would refuse.
     """
     meta, path = request.META, request.path_info
-    language = language_of_spectator(meta)
-    if request.method not in {"GET", "HEAD"} or not language:
+    if request.method not in {"GET", "HEAD"}:
         return None
     route = _route(path) if len(path) < MAX_LENGTH else None
     host = meta.get("HTTP_HOST") or meta["SERVER_NAME"]

@@ -1,5 +1,8 @@
 import csv
-from collections.abc import Iterator
+import json
+from collections.abc import Hashable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -7,6 +10,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 
@@ -16,9 +20,10 @@ from ..counting.tally import Tally, count, in_play, lacks_votes, tally_of
 from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
+from ..serving.own_pages import Texts, own_page
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag
-from .lookups import published_or_404, visible_or_403
+from .lookups import look_at, published_or_404, visible_or_403
 from .results_svg import STYLE_HASH, draw
 
 
@@ -35,8 +40,37 @@ def turnout_json(request: HttpRequest, question_id: int) -> HttpResponse:
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
-    tally = tally_of(visible_or_403(request, question_id))
-    return tag(JsonResponse(tally), tally["version"])
+    question = published_or_404(question_id)
+    read = partial(_look, question)
+    look = read(request)
+    if not look:
+        raise PermissionDenied(question.results_rule)
+    return own_page(request, look, read, _render_json, "application/json")
+
+
+class _Look(NamedTuple):
+    tally: Tally
+
+    @property
+    def version(self) -> int:
+        return self.tally["version"]
+
+    def shape(self) -> Hashable:
+        return None
+
+    def texts(self) -> dict[str, str]:
+        # Nothing in it is HTML.
+        return {"tally": SafeString(json.dumps(self.tally))}
+
+
+def _look(question: Question, request: HttpRequest) -> _Look | None:
+    """Return what is seen at this moment; None for who may not see it."""
+    seen = look_at(request, question)
+    return _Look(seen.tally) if seen.is_visible else None
+
+
+def _render_json(look: _Look, texts: Texts) -> str:
+    return texts["tally"]
 
 
 @cache_for_spectators()

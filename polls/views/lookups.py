@@ -1,10 +1,12 @@
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from ..audience import SPECTATOR, Right, has_session, right_of
+from ..audience import SPECTATOR, Right, has_session, right_of, sees_all_results
+from ..counting.tally import Tally, count_with_own, say
 from ..models import Audience, Ballot, OwnBallot, Question
 from ..voting.identity import COOKIE, identify, voter_key
 
@@ -44,6 +46,28 @@ def may_see(request: HttpRequest, question: Question) -> bool:
     return question.results_visible_to(
         Audience.SPECTATOR
     ) or question.results_visible_to(right_of_visitor(request, question).audience)
+
+
+class Seen(NamedTuple):
+    """The tally at this moment, what its visitor has chosen, and whether they may see more than the number of ballots."""
+
+    tally: Tally
+    own: OwnBallot | None
+    is_visible: bool
+
+
+def look_at(request: HttpRequest, question: Question) -> Seen:
+    """Read what may_see() and own_ballot() look up, and the tally, by one statement."""
+    voter = identify(request, question)
+    key = voter_key(question, voter) if voter else ""
+    numbers, own = count_with_own(question, key)
+    as_spectator = request.GET.get("as") == "spectator"
+    audience = Audience.VOTER if own and not as_spectator else Audience.SPECTATOR
+    is_visible = question.results_visible_to(audience)
+    # Who else asks is looked up only where it makes a difference.
+    if not (is_visible or as_spectator) and has_session(request):
+        is_visible = sees_all_results(request.user)
+    return Seen(say(numbers), own, is_visible)
 
 
 def visible_or_403(request: HttpRequest, question_id: int) -> Question:

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -19,22 +21,17 @@ from ..codes import spell
 from ..counting.ballots_csv import fingerprint
 from ..counting.instant_runoff import TIE_RULE
 from ..counting.shown import Row, longest_first, rows_of
-from ..counting.tally import tally_of
-from ..models import Audience, Question
+from ..counting.tally import Tally, tally_of
+from ..models import Audience, OwnBallot, Question
 from ..qr import draw
 from ..serving.decorators import allow
 from ..serving.event_stream import EventStream
+from ..serving.own_pages import Texts, own_page
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag, version_in
 from ..serving.viewer import Subscription, View
 from ..site_url import address
-from .lookups import (
-    may_see,
-    own_ballot,
-    published_or_404,
-    right_of_visitor,
-    visible_or_403,
-)
+from .lookups import look_at, published_or_404, right_of_visitor, visible_or_403
 from .oembed import oembed_address
 from .open_graph import open_graph
 
@@ -44,6 +41,8 @@ Arrange = Callable[[list[Row]], Context]
 NO_FRAMES = _(
     "The organiser of this poll does not let other sites show it. Open the poll itself."
 )
+# Characters of an outcome that is written smaller.
+LONG = 90
 # Rows of the wall that a room can read; of more choices it shows the first by votes.
 WALL_ROWS = 8
 # Characters of a choice that stand beside its bar; a longer one stands above it.
@@ -59,17 +58,83 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
 
 
 def results_page(request: HttpRequest, question: Question) -> HttpResponse:
-    own, is_visible = own_ballot(request, question), may_see(request, question)
-    context: Context = {
-        "own": own,
-        "chosen": own.choices if own else [],
+    read = partial(_look, question)
+    return own_page(request, read(request), read, partial(_render_results, request))
+
+
+@dataclass
+class _Look:
+    """What a visitor sees on the results page at this moment."""
+
+    question: Question
+    tally: Tally
+    own: OwnBallot | None
+    is_visible: bool
+    rows: list[Row]
+    fingerprint: str
+
+    @property
+    def version(self) -> int:
+        # Where results are hidden, the version would tell how often votes were changed.
+        return self.tally["version" if self.is_visible else "ballots"]
+
+    def shape(self) -> Hashable:
+        rows = tuple((row.id, row.text, row.leads, row.own) for row in self.rows)
+        is_wordy, has_rounds = _is_long(self.tally), bool(self.tally["rounds"])
+        state = self.tally["question"]["state"]
+        own = self.own is not None
+        return state, self.is_visible, own, rows, is_wordy, has_rounds, self.fingerprint
+
+    def texts(self) -> dict[str, str]:
+        has_receipt = self.own and self.question.receipts
+        texts = {
+            "version": str(self.version),
+            "ballots": self.tally["ballots_text"],
+            "receipt": self.own.receipt if self.own and has_receipt else "",
+            "code": spell(self.own.receipt) if self.own and has_receipt else "",
+        }
+        if self.is_visible:
+            counted = self.tally["rounds_version"]
+            texts |= {
+                "outcome": self.tally["outcome"],
+                "behind": self.tally["behind"],
+                "counted": "-1" if counted is None else str(counted),
+                "rounds_table": self.tally["rounds_table"],
+            }
+        for row in self.rows:
+            texts[f"{row.id} share"] = str(row.share)
+            texts[f"{row.id} percent"] = row.percent
+            texts[f"{row.id} votes"] = row.votes
+        return texts
+
+
+def _look(question: Question, request: HttpRequest) -> _Look:
+    tally, own, is_visible = look_at(request, question)
+    rows = rows_of(tally, own.choices if own else ()) if is_visible else []
+    fingerprint = _fingerprint(question) if is_visible else ""
+    return _Look(question, tally, own, is_visible, rows, fingerprint)
+
+
+def _render_results(request: HttpRequest, look: _Look, texts: Texts) -> str:
+    question = look.question
+    context = _context(request, question, look.tally) | {
+        "own": look.own and look.own._replace(receipt=texts["receipt"]),
         "open_graph": open_graph(request, question.results_url),
         "oembed": oembed_address(request, question) if question.may_embed else "",
-        "receipt": spell(own.receipt) if own and question.receipts else "",
-        "fingerprint": _fingerprint(question) if is_visible else "",
+        "receipt": texts["code"],
+        "fingerprint": look.fingerprint,
         "tie_rule": TIE_RULE,
+        "ballots_text": texts["ballots"],
     }
-    return _render_tally(request, "polls/results.html", question, is_visible, context)
+    if look.is_visible:
+        names = "version", "outcome", "behind", "rounds_table"
+        live = {name: texts[name] for name in names}
+        live["rounds_version"] = texts["counted"]
+        rows = [_row(row, texts) for row in look.rows]
+        context |= {"tally": look.tally | live, "rows": rows}
+    else:
+        context |= {"live_query": "?only=ballots", "ballots": texts["version"]}
+    return render_to_string("polls/results.html", context, request)
 
 
 @cache_for_spectators(names_host=True)
@@ -144,7 +209,18 @@ def _render_tally(
 ) -> HttpResponse:
     """Render a page with the tally, or, where it is hidden, with the number of ballots alone."""
     tally = tally_of(question)
-    context |= {
+    context |= _context(request, question, tally)
+    # What must not be seen does not reach the template. The version would tell how often votes were changed.
+    if not is_visible:
+        context["live_query"] = "?only=ballots"
+        return tag(render(request, template, context), tally["ballots"])
+    rows = rows_of(tally)
+    context |= {"tally": tally, "rows": rows} | (arrange(rows) if arrange else {})
+    return tag(render(request, template, context), tally["version"])
+
+
+def _context(request: HttpRequest, question: Question, tally: Tally) -> Context:
+    return {
         "question": question,
         # The addresses of its pages and files begin with it.
         "poll": question.get_absolute_url(),
@@ -152,15 +228,19 @@ def _render_tally(
         "ballots": tally["ballots"],
         "ballots_text": tally["ballots_text"],
         "ballots_number": tally["ballots_number"],
+        "is_long": _is_long(tally),
         "streams": _can_stream(request),
     }
-    # What must not be seen does not reach the template. The version would tell how often votes were changed.
-    if not is_visible:
-        context["live_query"] = "?only=ballots"
-        return tag(render(request, template, context), tally["ballots"])
-    rows = rows_of(tally, context.get("chosen", ()))
-    context |= {"tally": tally, "rows": rows} | (arrange(rows) if arrange else {})
-    return tag(render(request, template, context), tally["version"])
+
+
+def _is_long(tally: Tally) -> bool:
+    return len(tally["outcome"]) > LONG
+
+
+def _row(row: Row, texts: Texts) -> dict[str, object]:
+    """Return the row with its texts in place of its numbers."""
+    live = {name: texts[f"{row.id} {name}"] for name in ("share", "percent", "votes")}
+    return row._asdict() | live
 
 
 def _fingerprint(question: Question) -> str:

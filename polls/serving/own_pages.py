@@ -1,0 +1,178 @@
+"""A cache of pages for who carries a voter's cookie: the words of a page for a second, its numbers and what is one's own never.
+
+A page is rendered with marks in place of what is another for each visitor or each moment: numbers, receipt, token. The
+next visitor gets it with texts of their own, which are read from the database at that moment. So nobody sees a count
+that lacks their vote; a second old are the question and its rules alone, as on the pages of spectators.
+
+Whoever has logged in is answered by the view, and so is who has a message waiting.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Hashable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
+
+from django.conf import settings
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import translation
+from django.utils.html import conditional_escape
+
+from ..process_memory import keeps
+from .decorators import View
+from .languages import language_of
+from .spectator_cache import MAX_SIZE, Cache, page_key
+from .versions import tag
+
+# With one of these a page is nobody else's.
+PRIVATE_COOKIES = {settings.SESSION_COOKIE_NAME, CookieStorage.cookie_name}
+
+# Of this worker: how a page is read, by what tells it from others; and pages with marks, by that and their shape.
+pages = Cache()
+
+# Reads and sets the cookie of the token.
+_csrf = CsrfViewMiddleware(lambda request: HttpResponse())
+
+Texts = Mapping[str, str]
+
+
+class Look(Protocol):
+    """What a visitor is to see at this moment.
+
+    The pages of all looks of one shape differ in nothing but their texts. Which texts are empty is part of the shape
+    without being said.
+    """
+
+    @property
+    def version(self) -> int | None:
+        """Of the tally, for the ETag; None for a page without one."""
+
+    def shape(self) -> Hashable: ...
+
+    def texts(self) -> dict[str, str]: ...
+
+
+L = TypeVar("L", bound=Look)
+# None for whom the view has to answer.
+Read = Callable[[HttpRequest], L | None]
+
+
+class _Marks:
+    """They stand in a page for its texts."""
+
+    def __init__(self, texts: Texts) -> None:
+        # Nobody who writes a question can guess it.
+        self._secret = secrets.token_hex(16)
+        self._names = [name for name, text in texts.items() if text]
+        marks = {name: f"{self._secret}{n}z" for n, name in enumerate(self._names)}
+        self.by_name = dict.fromkeys(texts, "") | marks
+
+    def split(self, page: str) -> "_Page":
+        pieces = re.split(f"{self._secret}([0-9]+)z", page)
+        return _Page(pieces, [self._names[int(n)] for n in pieces[1::2]])
+
+
+class _Page:
+    def __init__(self, pieces: list[str], names: list[str]) -> None:
+        self._pieces, self._names = pieces, names
+        self.size = sum(map(len, pieces))
+
+    def fill(self, texts: Texts) -> str:
+        pieces = self._pieces.copy()
+        pieces[1::2] = [conditional_escape(texts[name]) for name in self._names]
+        return "".join(pieces)
+
+
+class _Kept(NamedTuple):
+    page: _Page
+    headers: dict[str, str]
+
+
+class OwnPage(HttpResponse):
+    """A page for one visitor, with what others need to get it too."""
+
+    def __init__(
+        self, page: _Page, look: Look, read: Read[Look], content_type: str | None
+    ) -> None:
+        super().__init__(page.fill(look.texts()), content_type)
+        self.page, self.read, self.shape = page, read, _shape(look, look.texts())
+
+
+def _shape(look: Look, texts: Texts) -> Hashable:
+    return look.shape(), tuple(name for name, text in texts.items() if not text)
+
+
+def own_page(
+    request: HttpRequest,
+    look: L,
+    read: Read[L],
+    render: Callable[[L, Texts], str],
+    content_type: str | None = None,
+) -> HttpResponse:
+    """Return the page of this look; `render` gets texts, or marks for them if others may get the page too."""
+    texts = look.texts()
+    if not (_is_shared(request) and keeps()):
+        response = HttpResponse(render(look, texts), content_type)
+    else:
+        marks = _Marks(texts)
+        page = marks.split(render(look, marks.by_name))
+        response = OwnPage(page, look, read, content_type)
+    return response if look.version is None else tag(response, look.version)
+
+
+def _is_shared(request: HttpRequest) -> bool:
+    cookies = request.COOKIES
+    return bool(cookies) and PRIVATE_COOKIES.isdisjoint(cookies)
+
+
+def remember(get_response: View) -> View:
+    """As a middleware: answer with a page in memory, or keep the one of the answer."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        key = _key(request)
+        known = _answer(request, key) if key else None
+        if known:
+            return known
+        since = pages.clock()
+        response = get_response(request)
+        if key and isinstance(response, OwnPage) and response.page.size <= MAX_SIZE:
+            headers = dict(response.items())
+            # Of this visitor's page.
+            headers.pop("Content-Length", None)
+            pages.put(key, response.read, since)
+            pages.put((key, response.shape), _Kept(response.page, headers), since)
+        return response
+
+    return middleware
+
+
+def _key(request: HttpRequest) -> tuple[object, ...] | None:
+    if not request.META.get("HTTP_COOKIE") or not _is_shared(request):
+        return None
+    return page_key(request, language_of(request))
+
+
+def _answer(request: HttpRequest, key: tuple[object, ...]) -> HttpResponse | None:
+    read: Read[Look] | None = pages.get(key)
+    if not read:
+        return None
+    with translation.override(language_of(request)):
+        _csrf.process_request(request)
+        try:
+            look = read(request)
+        except DatabaseError:
+            # The view meets it too, and the site's page says so.
+            return None
+        texts = look.texts() if look else {}
+        kept: _Kept | None = pages.get((key, _shape(look, texts))) if look else None
+    if not look or not kept:
+        return None
+    response = HttpResponse(kept.page.fill(texts), headers=kept.headers)
+    response["Content-Length"] = str(len(response.content))
+    if look.version is not None:
+        tag(response, look.version)
+    _csrf.process_response(request, response)
+    return response
