@@ -123,7 +123,10 @@ def look(monkeypatch) -> Callable[[Question, list[Client]], None]:
 
 
 def _headers(answer) -> dict[str, str]:
-    return {**answer.headers, "Cookies": sorted(answer.cookies)}
+    headers = {**answer.headers, "Cookies": sorted(answer.cookies)}
+    # Another one for each request.
+    del headers["X-Request-ID"]
+    return headers
 
 
 def _without_tokens(page: str) -> str:

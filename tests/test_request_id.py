@@ -70,7 +70,7 @@ def test_a_proxy_whose_address_the_server_has_replaced_is_trusted(client, db):
 def test_a_fault_of_ours_has_one_name_on_the_page_and_in_the_log(
     client, question, monkeypatch, log
 ):
-    monkeypatch.setattr(results, "tally_of", lambda question: 1 / 0)
+    monkeypatch.setattr(results, "rows_of", lambda *words: 1 / 0)
     client.raise_request_exception = False
     page = client.get(f"/polls/{question.pk}/results/")
     name = page.headers["X-Request-ID"]
