@@ -34,7 +34,7 @@ class Database(Protocol):
     def cursor(self) -> CursorWrapper: ...
 
     def is_busy(self, error: BaseException | None) -> bool:
-        """Tell whether it refused because others held a lock for too long: what was to be written is certainly not."""
+        """Tell whether it refused for a moment, as when others hold a lock: what was to be written is certainly not."""
 
     def explain(self, error: Exception) -> Reason:
         """Say why it cannot be used."""

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db import (
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 from django.test import Client
 from pytest_django import Settings
 
@@ -97,6 +103,14 @@ def test_a_change_gives_up_waiting_too(visitor, question):
     assert visitor.post(path).status_code == 302
 
 
+def test_a_server_that_becomes_a_standby_is_503(visitor, question):
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    red = question.choice_texts.copy().popitem()[0]
+    page = visitor.post(f"/polls/{question.pk}/vote/", {"choice": red})
+    assert page.status_code == 503 and "Your vote was not counted" in page.text
+
+
 def sleep(seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
@@ -115,6 +129,21 @@ def test_the_limit_is_there_again_after_an_error():
             cursor.execute("SELECT nothing")
     with pytest.raises(OperationalError, match="statement timeout"):
         sleep(10)
+
+
+def stop_in_a_transaction(question: Question) -> None:
+    """Hold locks, and go on when somebody else has them."""
+    with transaction.atomic():
+        question.choice_set.lock()
+        with locked(question):
+            pass
+        Question.objects.first()
+
+
+def test_whoever_stops_in_a_transaction_gives_its_locks_back(visitor, question):
+    with pytest.raises(InternalError, match="idle-in-transaction"):
+        stop_in_a_transaction(question)
+    assert vote(visitor, question) == 302
 
 
 def test_a_frozen_server_is_503_in_seconds(

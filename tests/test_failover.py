@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.support.patient import PatientCrowd
 from tests.support.servers import ROOT
 from tests.support.standby import Pair, primary_with_standby
 
@@ -26,7 +27,7 @@ def pair():
         yield pair
 
 
-def start(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def try_start(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "import polls.wsgi"],
         cwd=ROOT,
@@ -68,10 +69,38 @@ SAID = {
 
 @pytest.mark.parametrize("url", SAID)
 def test_a_start_says_in_one_sentence_what_is_wrong(pair, url):
-    done = start(url(pair))
+    done = try_start(url(pair))
     assert done.returncode == 1
     *waits, said = done.stderr.splitlines()
     assert said.endswith(SAID[url])
     # Another host may be promoted meanwhile; the rest is sure at once.
     assert len(waits) == (url is standby_alone)
     assert "hunter2" not in done.stderr
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "gunicorn polls.wsgi",
+        "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+    ],
+)
+def site(request, share, pair):
+    """One that is never started anew, whatever becomes of the servers."""
+    name = f"polls_{request.param_index}"
+    return share(request.param, DATABASE_URL=pair.new_database(name)).ready()
+
+
+@pytest.mark.parametrize("lose", [Pair.fail_over, Pair.demote])
+def test_votes_go_on_when_the_standby_is_promoted(site, pair, lose):
+    """Whoever is told nothing, or to try again, sends the same vote with the same cookie until it is accepted."""
+    pair.replicate()
+    question = site.ask()
+    crowd = PatientCrowd(site.base, question, 4)
+    crowd.wait_for_votes(20)
+    lose(pair)
+    crowd.wait_for_votes(20)
+    crowd.stop()
+    accepted = len(crowd.accepted)
+    assert site.counts(question) == (accepted, accepted)
+    assert set(crowd.refused) <= {"503"}

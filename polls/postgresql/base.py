@@ -109,7 +109,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Asked before the first statement of each request: a server that is frozen is not waited for long."""
         with self._patience(HEALTH):
-            return super().is_usable()
+            return super().is_usable() and not self._is_demoted()
+
+    def _is_demoted(self) -> bool:
+        """Tell whether the server has said, with its last answer, that it takes no writes any more: another one may."""
+        options = self.settings_dict["OPTIONS"]
+        if options.get("target_session_attrs") != "read-write":
+            return False
+        said = self.connection.info.parameter_status
+        return "on" in {said("default_transaction_read_only"), said("in_hot_standby")}
 
     @contextmanager
     def _patience(self, seconds: float) -> Iterator[None]:
@@ -126,7 +134,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_busy(self, error: BaseException | None) -> bool:
         return isinstance(
             error and error.__cause__,
-            psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled,
+            psycopg.errors.LockNotAvailable
+            | psycopg.errors.QueryCanceled
+            | psycopg.errors.ReadOnlySqlTransaction
+            | psycopg.errors.IdleInTransactionSessionTimeout,
         )
 
     def explain(self, error: Exception) -> Reason:

@@ -161,7 +161,8 @@ def _is_passing(error: BaseException) -> bool:
     """Tell whether it comes from a database that is locked or away, or a system that is short of something."""
     if isinstance(error, OSError):
         return error.errno in SHORTAGES
-    return isinstance(error, OperationalError | InterfaceError)
+    is_away = isinstance(error, OperationalError | InterfaceError)
+    return is_away or database.is_busy(error)
 
 
 def unavailable(request: HttpRequest, sentence: str = "") -> HttpResponse:

@@ -21,8 +21,14 @@ import psycopg
 from tests.support.servers import ROOT, free_port
 from tests.support.waiting import wait_until
 
-# No test cuts the power of this machine. Nobody but the test talks to these servers.
-SETTINGS = {"fsync": "off", "listen_addresses": "127.0.0.1", "shared_buffers": "16MB"}
+SETTINGS = {
+    # No test cuts the power of this machine.
+    "fsync": "off",
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "16MB",
+    # A standby that sleeps between two attempts to reach its primary would be promoted as late.
+    "wal_retrieve_retry_interval": "100ms",
+}
 
 
 @functools.cache
@@ -150,6 +156,11 @@ class Pair:
         self.primary.set("synchronous_standby_names", "standby")
         wait_until(self.is_synchronous, 20, every=0.05)
 
+    def replicate(self) -> None:
+        """Have a standby again, if the last one was promoted."""
+        if not self.is_synchronous():
+            self.add_standby()
+
     def is_synchronous(self) -> bool:
         states = self.primary.ask("SELECT sync_state FROM pg_stat_replication")
         return states == [("sync",)]
@@ -157,6 +168,11 @@ class Pair:
     def fail_over(self) -> None:
         """Kill the primary and promote the standby, as somebody does who is called at night."""
         self.primary.kill()
+        self.take_over()
+
+    def demote(self) -> None:
+        """Promote the standby while the primary goes on, and takes no writes: nobody's connection breaks."""
+        self.primary.set("default_transaction_read_only", "on")
         self.take_over()
 
     def take_over(self) -> None:
