@@ -1,7 +1,8 @@
 """What the site asks of its database beside what Django asks: sqlite/ and postgresql/ both answer it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -26,10 +27,39 @@ class Reason(NamedTuple):
     may_pass: bool
 
 
+class NotEmpty(Exception):
+    """There is something where a copy was to go. Its text says what, and what to do."""
+
+
+class Copying(Protocol):
+    """How the rows of another database get into this one."""
+
+    def empty_place(self) -> AbstractContextManager[None]:
+        """Let the body fill the database. Raises NotEmpty where the place alone tells that there is one."""
+
+    def begin(self, cursor: CursorWrapper, tables: Sequence[str]) -> None:
+        """Keep others from writing to these tables, until the end of the transaction."""
+
+    def insert(
+        self,
+        cursor: CursorWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+    ) -> None: ...
+
+    def last_id(self, cursor: CursorWrapper, table: str) -> int:
+        """Return the last id that the table has given; 0 for none."""
+
+    def finish(self, cursor: CursorWrapper, table: str, last_id: int) -> None:
+        """Let the table go on with the ids after this one."""
+
+
 class Database(Protocol):
     # The collation that sorts text byte by byte.
     bytewise: str
     erasure: Erasure
+    copying: Copying
 
     def cursor(self) -> CursorWrapper: ...
 
@@ -44,6 +74,9 @@ class Database(Protocol):
 
     def write_queue(self) -> AbstractContextManager[None]:
         """Let the workers write one after the other, where the database itself gives them no fair turn."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let the body read the database as it is at one moment, while others write."""
 
     def long_statements(self) -> AbstractContextManager[None]:
         """Give the statements of the body all the time that they take, as for a million ballots."""

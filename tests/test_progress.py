@@ -57,6 +57,14 @@ def test_a_recount_says_how_far_it_is(always, question):
     assert "Questions: 0 of 1 (0%)" in out.getvalue()
 
 
+def test_a_backup_says_how_far_it_is(always, transactional_db, ask, tmp_path):
+    voted(ask("Which colour?", "Red", "Blue"), "1", "2")
+    out = Terminal()
+    call_command("backup", tmp_path / "kept", stderr=out)
+    assert "polls_ballot: 0 of 2 (0%)" in out.getvalue()
+    assert out.getvalue().split("\r")[-1] == ""
+
+
 @pytest.mark.parametrize("what", ["--forget-voters", "--delete-ballots"])
 def test_a_purge_says_how_far_it_is(always, transactional_db, ask, what):
     question = voted(ask("Which colour?", "Red", "Blue"), "1", "2")

@@ -11,12 +11,13 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.db import transaction
 from django.db.backends.postgresql import base
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 
 from ..database import Reason
-from . import erasure
+from . import copying, erasure
 from .reasons import explain
 
 # Seconds. When the server should have given a statement up, and has said nothing for so long, it is frozen.
@@ -50,6 +51,7 @@ class Connection(psycopg.Connection):
 class DatabaseWrapper(base.DatabaseWrapper):
     bytewise = "C"
     erasure = erasure
+    copying = copying
 
     def get_new_connection(self, params: dict[str, Any]) -> Connection:
         # As Django does, but for the class.
@@ -82,6 +84,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def write_queue(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with transaction.atomic(self.alias), self.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
 
     @contextmanager
     def long_statements(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 
 from ..database import Reason
 from ..locks import file_lock
-from . import erasure
+from . import copying, erasure
 from .file import Connection, DatabaseFile, file_at
 
 # With less room than this on the disk, the log is kept short, and the health check tries whether a write succeeds.
@@ -68,8 +68,12 @@ class ErrorWrapper(DatabaseErrorWrapper):
 class DatabaseWrapper(base.DatabaseWrapper):
     bytewise = "BINARY"
     erasure = erasure
+    copying = copying
 
     # The stubs of Django keep silent about some methods that backends override: hence type: ignore[misc].
+
+    # How transactions begin; of the options of the settings.
+    transaction_mode: str | None
 
     # The database on the disk; None for one in memory, or before the first connection.
     file: DatabaseFile | None = None
@@ -179,6 +183,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 # As when SQLite cannot open its own files.
                 raise OperationalError(f"{path}: {error.strerror}") from None
             yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self.ensure_connection()
+        usual = self.transaction_mode
+        # The site's own transactions take the lock of the one writer as they begin.
+        self.transaction_mode = "DEFERRED"
+        try:
+            with transaction.atomic(self.alias):
+                yield
+        finally:
+            self.transaction_mode = usual
 
     def long_statements(self) -> AbstractContextManager[None]:
         """As on PostgreSQL, where statements have a limit of time."""

@@ -69,6 +69,14 @@ def new_database(name: str) -> str:
     return url.replace("/postgres?", f"/{name}?")
 
 
+def empty_database(name: str) -> str:
+    """Return the URL of a new database without a table on the server of DATABASE_URL."""
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return url.replace("/postgres?", f"/{name}?")
+
+
 @functools.cache
 def _template() -> str:
     """Migrate one database; the others are copies of it."""
