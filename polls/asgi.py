@@ -8,12 +8,17 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 django.setup(set_prefix=False)
 
+from django.conf import settings
+
+from . import metrics
 from .serving import descriptors, first_run
 from .serving.asgi_handler import Handler
+from .serving.measured import MeasuredHandler
 
 # A thread that writes a ballot gives the interpreter away with each statement, and would wait up to 5 ms to have
 # it back while others wait for its lock: a sixth more votes a second.
 sys.setswitchinterval(0.0005)
 first_run.prepare()
-application = Handler()
+metrics.start()
+application = MeasuredHandler() if settings.METRICS_TOKEN else Handler()
 descriptors.prepare(application)

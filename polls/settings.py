@@ -62,7 +62,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = VOTER_COOKIE_SECURE = _https
 VOTER_COOKIE_AGE = 400 * 24 * 3600
 SECURE_SSL_REDIRECT = _https
 # A load balancer asks for it over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if _https else 0
 # The site speaks for its own host only: what other subdomains do is not ours to promise.
 # The tags of i18n are ours instead of Django's.
@@ -310,3 +310,12 @@ LOGGING = {
         "django.security.TooManyFieldsSent": {"filters": ["no_traceback"]},
     },
 }
+
+
+# Whoever sends it is told the numbers at /metrics; without one nothing is counted.
+METRICS_TOKEN = env.secret("METRICS_TOKEN")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    env.refuse("METRICS_TOKEN is too short. Use at least 16 random characters.")
+if METRICS_TOKEN:
+    # Also where the database and the secret are elsewhere.
+    env.make_folder("DATA_DIR", DATA_DIR)

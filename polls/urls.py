@@ -78,6 +78,7 @@ urlpatterns = [
     path("accounts/", include(account_urls)),
     path("healthz", public.healthz, name="healthz"),
     path("readyz", public.readyz, name="readyz"),
+    path("metrics", public.metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url=static("polls/icon.svg"))),
     path("admin/login/", throttled(admin.site.login)),
     # Django's own lets whoever finds a browser signed in try old passwords without end.

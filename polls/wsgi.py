@@ -16,10 +16,15 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
 wsgi_application = get_wsgi_application()
 
+from . import metrics
 from .serving import descriptors, first_run
 from .serving.logs import request_id
+from .serving.measured import MeasuredWSGIHandler
 
 first_run.prepare()
+metrics.start()
+if settings.METRICS_TOKEN:
+    wsgi_application = MeasuredWSGIHandler()
 descriptors.prepare(wsgi_application)
 
 

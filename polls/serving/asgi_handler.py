@@ -46,12 +46,13 @@ ONLY_COOKIE_SENT = frozenset(cookie.encode() for cookie in ONLY_COOKIE)
 class Handler(ASGIHandler):
     # A vote takes a few hundred bytes; the loop is not kept with the reading of a long form.
     max_body_on_loop = 8 * 1024
+    threads_class = Threads
 
     def __init__(self) -> None:
         # In place of ASGIHandler's own, which adapts every middleware to the loop. The queue for the threads
         # is as long as the server lets it be: each request in it holds a connection of the server's.
         self.load_middleware(is_async=False)
-        self.threads = Threads(settings.ASGI_THREADS, "polls")
+        self.threads = self.threads_class(settings.ASGI_THREADS, "polls")
         self.own_thread = Threads(1, "polls-own")
         self._respond_in_thread = self.threads.crossing(self._respond)
         self._respond_in_own_thread = self.own_thread.crossing(self._respond)

@@ -29,6 +29,7 @@ from django.utils import translation
 from ..audience import Right, lost_rights
 from ..counting.shown import ballots_alone
 from ..counting.tally import Numbers, count_all, lacks_votes, say
+from ..metrics import count_viewer
 from ..models import Audience, Question, results_visible_to
 from .descriptors import has_room_for_stream
 from .server_stop import Message, Receive, Send, hook_signals
@@ -254,10 +255,12 @@ class Hub:
         """Take a place among the open streams, which leave() gives back; False if there is none."""
         has_room = has_room_for_stream(self._open)
         self._open += has_room
+        count_viewer(has_room)
         return has_room
 
     def leave(self) -> None:
         self._open -= 1
+        count_viewer(-1)
 
     async def watch(
         self, subscription: Subscription, receive: Receive, send: Send

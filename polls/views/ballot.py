@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_protect
 
 from .. import phrases
 from ..counting.tally import tally_of
+from ..metrics import refused
 from ..models import Audience, Choice, OwnBallot, Question, Voters
 from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
@@ -162,13 +163,15 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     question, form = _read_ballot(request, question_id)
     # A ballot that was cast on the loop counts, though the poll may have closed since.
     if not question.is_open and not is_counted():
-        return _not_counted(request, question_id, gettext("Your vote was not counted."))
+        sentence = gettext("Your vote was not counted.")
+        return refused("NotOpen", _not_counted(request, question_id, sentence))
     if not form.is_valid():
-        return _ballot_page(request, question, form.error_message, request.POST)
+        page = _ballot_page(request, question, form.error_message, request.POST)
+        return refused("Invalid", page)
     choices = form.cleaned_data["choices"]
     voter = identify(request, question)
     if not voter and question.voters != Voters.ANYONE:
-        return _identify_first(request, question, choices)
+        return refused("Unidentified", _identify_first(request, question, choices))
     return _cast(request, question, voter, choices)
 
 
@@ -198,12 +201,13 @@ def _cast(
     try:
         voting.cast(question, voter_key(question, voter), choices)
     except Refused as refusal:
-        return _not_counted(request, question.pk, str(refusal))
+        page = _not_counted(request, question.pk, str(refusal))
+        return refused(type(refusal).__name__, page)
     except Choice.DoesNotExist:
         sentence = gettext(
             "You didn't select a choice. The choices have just changed: select one of the choices below."
         )
-        return _not_counted(request, question.pk, sentence)
+        return refused("ChoiceGone", _not_counted(request, question.pk, sentence))
     response = HttpResponseRedirect(question.results_url)
     if not known:
         remember_identity(response, question, voter)

@@ -1,10 +1,13 @@
 from typing import NamedTuple
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import cache_control
 
+from .. import metrics as numbers
 from ..codes import read_code, spell
 from ..models import Ballot, Question
 from ..serving import health, throttle
@@ -99,3 +102,17 @@ def readyz(request: HttpRequest) -> HttpResponse:
     health.is_well()
     health.is_migrated()
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@answers_in_own_thread
+@allow("GET", "HEAD")
+@cache_control(no_store=True)
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Tell Prometheus, if it has the token; whoever has none does not even learn that it is here."""
+    token = f"Bearer {settings.METRICS_TOKEN}"
+    told = request.headers.get("Authorization", "")
+    text = settings.METRICS_TOKEN and constant_time_compare(told, token)
+    counted = numbers.text() if text else None
+    if counted is None:
+        raise Http404
+    return HttpResponse(counted, content_type=numbers.CONTENT_TYPE)

@@ -3,18 +3,20 @@
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from .. import metrics
 from ..models import Ballot, Choice, Mark, Question, RankingTotal, Voters
 from .ballot_sql import CHECKED_COLUMNS, TIMES, NewBallot, Row, insert_ballots
 from .group_commit import GroupCommit
 from .loop_attempt import LoopBallot, current_attempt
 
-new_ballots = GroupCommit(insert_ballots)
+new_ballots = GroupCommit(metrics.measure_commits(insert_ballots))
 
 
 class Refused(Exception):
@@ -188,6 +190,8 @@ def _change_marks(
         Mark(ballot=ballot, choice_id=choice, rank=rank)
         for rank, choice in enumerate(choices, 1)
     )
+    what = "changed" if choices else "withdrawn"
+    transaction.on_commit(partial(metrics.count_vote, what))
 
 
 def _require_invited(question: Question, voter_key: str) -> None:
