@@ -194,6 +194,7 @@ MIDDLEWARE = [
     "polls.serving.own_pages.remember",
     "polls.serving.languages.in_language_of_visitor",
     "polls.serving.middleware.utf8_only",
+    "polls.serving.middleware.health_by_any_name",
     "polls.serving.middleware.explain_redirect_loop",
     "django.middleware.security.SecurityMiddleware",
     "polls.serving.static_files.static_files",

@@ -52,3 +52,12 @@ def test_a_proxy_that_is_not_trusted_is_named_once_in_the_log(start, command):
         assert answer.headers["Location"] == f"https://{NAME}/polls/"
     assert site.output().count("FORWARDED_ALLOW_IPS") == 1
     assert "203.0.113.7" not in site.output()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "[fdaa::1]", "anything_at all"])
+def test_a_load_balancer_asks_by_the_number_of_the_machine(client, settings, host):
+    settings.SECURE_SSL_REDIRECT = True
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path, headers={"Host": host}).content == b"ok\n"
+    assert client.get("/polls/", headers={"Host": host}).status_code == 400
