@@ -8,7 +8,7 @@ from polls.poll_file import KEYS, read
 from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
-PAGES = ["voter.md", "organiser.md", "operator.md", "metrics.md"]
+PAGES = ["voter.md", "organiser.md", "operator.md", "metrics.md", "platforms.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)
