@@ -38,14 +38,12 @@ def _insert_alone(pk: int) -> None:
     """Write ballot and mark by the statements of the site, and no total."""
     from polls.voting import ballot_sql
 
-    # The last one is for rankings, and is not run here.
-    ballot_sql.ON_SQLITE = [*ballot_sql.ON_SQLITE[:2], ""]
-    ballot_sql.ON_POSTGRESQL = [
-        ballot_sql._for_postgresql(
-            f"WITH ballot AS ({ballot_sql.BALLOTS}), mark AS ({ballot_sql.MARKS})"
-            " SELECT receipt, id FROM ballot"
-        )
-    ]
+    ballot_sql.TOTAL = "UPDATE polls_choice SET votes = :votes WHERE FALSE"
+    ballot_sql.LOCK = "SELECT"
+    ballot_sql.ALL_IN_ONE = (
+        f"{ballot_sql.NEW_ROWS}, ballot AS ({ballot_sql.BALLOTS}), mark AS ({ballot_sql.MARKS})"
+        " SELECT receipt, id FROM ballot"
+    )
     return _cast(pk)
 
 

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from polls.locks import file_lock
@@ -136,6 +136,29 @@ def test_a_locked_database_keeps_nobody_longer_than_its_timeout(
 def test_no_time_to_wait_is_enough_where_nobody_waits(transactional_db, monkeypatch):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0)
     question, yes = ask()
+    assert cast(question, "a", [yes]) == Ballot.objects.get()
+
+
+REFUSE_COMMITS = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room'; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON polls_ballot
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"""
+
+
+@pytest.mark.postgresql
+def test_what_the_commit_refuses_is_not_taken_for_written(transactional_db):
+    question, yes = ask()
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE_COMMITS)
+    try:
+        with pytest.raises(DatabaseError, match="no room"):
+            cast(question, "a", [yes])
+        # As the next request does.
+        connection.close_if_unusable_or_obsolete()
+        assert not Ballot.objects.exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse CASCADE")
     assert cast(question, "a", [yes]) == Ballot.objects.get()
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.backends.postgresql import base
 from psycopg.abc import RV, PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from ..database import Reason
 from . import copying, erasure
@@ -46,6 +46,19 @@ class Connection(psycopg.Connection):
                 # Whatever it answers later is the answer to another question.
                 self.pgconn.finish()
             raise
+
+    @contextmanager
+    def all_at_once(self) -> Iterator[None]:
+        """Send the statements of the body together. Where no transaction is open they are one, which its end commits."""
+        try:
+            with self.pipeline():
+                yield
+        except psycopg.OperationalError as error:
+            if self.pgconn.pipeline_status == PipelineStatus.OFF:
+                raise
+            # The commit was refused: the driver raises why, and then that it cannot go on.
+            self.close()
+            raise (error.__context__ or error) from None
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
