@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import resource
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ logger = logging.getLogger("polls.metrics")
 # Bytes of each file, taken from the disk at the start: one that is full later would end the worker that writes.
 SIZE = 256 * 1024
 KINDS = ("counter", "histogram", "gauge_livesum")
+HERE = socket.gethostname()
 
 # Seconds: from a page in memory to what a visitor gives up on.
 PAGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -62,7 +64,7 @@ class Folder:
         while (lock := _lock(self._lock_path(number))) is None:
             number += 1
         os.truncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        os.write(lock, f"{os.getpid()} {HERE}".encode())
         self._forget_present(number)
         for kind in KINDS:
             _prepare(self.path / f"{kind}_{number}.db")
@@ -76,17 +78,23 @@ class Folder:
         (self.path / f"gauge_livesum_{number}.db").unlink(missing_ok=True)
 
     def workers(self) -> dict[int, int]:
-        """Return the processes that count at this moment, by number; of the others, forget what was so."""
+        """Return what counts at this moment, by number: a process of this machine, or 0. Of others, forget what was so."""
         found = {}
         for path in self.path.glob("worker-*.lock"):
             number = int(path.stem.removeprefix("worker-"))
             lock = _lock(path)
             if lock is None:
-                found[number] = int(path.read_text() or 0)
+                found[number] = _read(path)
             else:
                 self._forget_present(number)
                 os.close(lock)
         return found
+
+
+def _read(lock_path: Path) -> int:
+    """Return the process that holds this lock; 0 for one in another container, where numbers mean other processes."""
+    pid, _, where = lock_path.read_text().partition(" ")
+    return int(pid) if where == HERE else 0
 
 
 def _prepare(path: Path) -> None:
@@ -125,7 +133,7 @@ class _Present(Collector):
                 opened = len(os.listdir(f"/proc/{pid}/fd"))
                 most, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             except (OSError, AttributeError):
-                # It has just ended, or this is no Linux.
+                # It has just ended or is elsewhere, or this is no Linux.
                 continue
             open_.add_metric([str(number)], opened)
             limit.add_metric([str(number)], most)

@@ -52,6 +52,14 @@ def test_an_audit_needs_an_answer_and_a_test_does_not():
     assert re.search(r"^\.ci/audit$", commands_of("test"), re.M)
 
 
+@pytest.mark.server
+def test_the_list_of_what_is_installed_is_read_from_what_the_lock_installs():
+    commands = commands_of("sbom")
+    installed = commands.index("install --quiet --require-hashes")
+    assert installed < commands.index("cyclonedx-py environment")
+    assert "sbom.json .venv/locked" in commands
+
+
 def test_the_fast_tests_start_no_process():
     with pytest.raises(pytest.fail.Exception, match="is marked"):
         subprocess.run(["true"])

@@ -143,6 +143,11 @@ def test_who_has_no_token_finds_nothing(site, told):
     assert "polls_" not in answer.text
 
 
+def test_it_is_asked_by_any_name(site):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "10.1.2.3:8000"}
+    assert Voter(site.base, headers=headers).get("/metrics").status == 200
+
+
 @pytest.mark.parametrize("told", [{}, {"Authorization": "Bearer "}])
 def test_it_is_not_there_unless_it_is_asked_for(client, db, told):
     assert client.get("/metrics", headers=told).status_code == 404

@@ -36,10 +36,10 @@ def utf8_only(get_response: GetResponse) -> GetResponse:
 
 
 def health_by_any_name(get_response: GetResponse) -> GetResponse:
-    """Answer a load balancer that asks by the number of the machine, as most do: what it is told names no host."""
+    """Answer programs that ask by the number of the machine, as load balancers do: what they are told names no host."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in {"/healthz", "/readyz"}:
+        if request.path_info in {"/healthz", "/readyz", "/metrics"}:
             request.META["HTTP_HOST"] = "localhost"
         return get_response(request)
 
