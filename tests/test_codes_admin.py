@@ -249,6 +249,14 @@ def test_it_voids_some(admin_client, invited):
     ]
 
 
+@pytest.mark.parametrize("numbers", ["٢، ٤–٥", "2，4-5", "२, ४ - ५"])
+def test_it_takes_the_digits_and_commas_of_any_keyboard(admin_client, invited, numbers):
+    make_codes(invited, 6)
+    void(admin_client, invited, numbers)
+    unused = Invitation.objects.filter(voided_at=None)
+    assert sorted(unused.values_list("number", flat=True)) == [1, 3, 6]
+
+
 def test_it_voids_all_that_are_unused(admin_client, invited):
     make_codes(invited, 5)
     Question.objects.update(pub_date=timezone.now() + datetime.timedelta(hours=1))

@@ -57,6 +57,12 @@ def test_it_works(admin_client, ask):
     assert "Add a poll" in organiser.get("/admin/").text
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "،", "，"])
+def test_between_columns_stands_what_people_put_there(admin_client, mark):
+    paste(admin_client, f"ann{mark} Organisers")
+    assert User.objects.get(username="ann").groups.get().name == "Organisers"
+
+
 def test_who_has_chosen_a_password_logs_in_with_it(link):
     page = choose(link).get("/accounts/password/done/").text
     assert "You are signed in as <bdi>ann</bdi>." in page

@@ -97,8 +97,10 @@ class VoidForm(forms.Form):
 
 def _read_numbers(text: str, last: int) -> set[int]:
     numbers: set[int] = set()
-    for part in re.split(r"[,\s]+", re.sub(r"\s*[-–]\s*", "-", text).strip(", ")):
-        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
+    # With the digits and commas of any keyboard.
+    text = re.sub(r"[,،、，\s]+", " ", re.sub(r"\s*[-–]\s*", "-", text))
+    for part in text.strip().split(" "):
+        found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
         if not found:
             told = gettext("“%(text)s” is not a number. Use numbers, such as 3, 17-20.")
             raise ValidationError(told % {"text": part})

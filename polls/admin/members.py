@@ -80,8 +80,8 @@ class MembersForm(forms.Form):
 
 
 def _read(text: str) -> Iterator[Member]:
-    """Yield the lines that are not empty. Between columns stand commas, or what a spreadsheet puts there."""
-    between = next((mark for mark in "\t;" if mark in text), ",")
+    """Yield the lines that are not empty. Between columns stand commas of any keyboard, or what a spreadsheet puts there."""
+    between = next((mark for mark in "\t;،，" if mark in text), ",")
     for number, line in enumerate(text.splitlines(), 1):
         rows = csv.reader([line], delimiter=between)
         cells = [cell.strip() for row in rows for cell in row]
