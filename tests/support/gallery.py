@@ -84,6 +84,7 @@ POLLS = {
     "long": _poll(f"{LONG_WORD * 2}?", (LONG_WORD, "A choice that is described at some length, so that it takes two lines or three on a phone and is still one choice", "No"), ballots="1 2 2 3"),
     "arabic": _poll("متى نجتمع في الأسبوع القادم؟", ARABIC, ballots="1 1 2 3 3 3", own=True),
     "scripts": _poll("日本語, हिन्दी, עברית and 🎉 in one?", SCRIPTS, ballots="1 2 3 4 5 5", kind="several"),
+    "framed": _poll("Which song opens the evening?", ("The first", "The second"), ballots="1 1 2", may_embed=True),
     "no_choices": _poll("A question without choices", ()),
     "later": _poll("What comes next?", opens=30, closes=60),
 }  # fmt: skip
@@ -230,6 +231,12 @@ def _make_sheet(page: "Page") -> None:
     page.wait_for_load_state("load")
 
 
+def _import_nonsense(page: "Page") -> None:
+    page.locator("textarea").first.fill("- question: Alone?\n  choices: [One]\n")
+    page.locator("form[data-busy] button, form[data-busy] [type=submit]").first.click()
+    page.wait_for_load_state("load")
+
+
 def _void_all(page: "Page") -> None:
     page.locator("[name=void_all]").click()
     page.wait_for_load_state("load")
@@ -314,6 +321,7 @@ SIGHTS = [
     Sight("wall, fifty ranked", "/polls/{fifty_ranked}/share/", kind="wall"),
     Sight("wall, long words", "/polls/{long}/share/", kind="wall"),
     Sight("wall, arabic", "/polls/{arabic}/share/", kind="wall"),
+    Sight("frame", "/polls/{framed}/embed/"),
     Sight("receipt, form", "/r/"),
     Sight("receipt", "/r/{receipt}/"),
     Sight("receipt, unknown", "/r/{void}/"),
@@ -341,6 +349,10 @@ SIGHTS = [
     Sight("preview, ballot", _ADMIN + "{later}/preview/", "olga", kind="admin"),
     Sight("preview, results", _ADMIN + "{later}/preview/results/", "olga", kind="admin"),
     Sight("preview, wall", _ADMIN + "{later}/preview/wall/", "olga", kind="admin"),
+    Sight("admin, live", _ADMIN + "{one}/live/", "olga", kind="admin"),
+    Sight("admin, import", f"{_ADMIN}import/", "olga", kind="admin"),
+    Sight("admin, import, error", f"{_ADMIN}import/", "olga", _import_nonsense, "admin"),
+    Sight("admin, members", "/admin/auth/user/members/", "olga", kind="admin"),
     Sight("admin, close", _ADMIN, "olga", _act("close_now"), "admin"),
     Sight("admin, delete", _ADMIN + "{later}/delete/", "olga", kind="admin"),
     Sight("admin, history", _ADMIN + "{one}/history/", "olga", kind="admin"),
