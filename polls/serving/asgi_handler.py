@@ -13,6 +13,7 @@ tests/test_handler_parity.py.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property, lru_cache, partial
@@ -64,7 +65,7 @@ class Handler(ASGIHandler):
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._live(receive, send)
         elif scope["type"] == "http":
             await self.handle(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -73,6 +74,23 @@ class Handler(ASGIHandler):
             await send({"type": "websocket.close"})
         else:
             raise ValueError(f"This site speaks HTTP, not {scope['type']}.")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Answer the server's start, and its stop, when no request is left."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self._end_threads()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    def _end_threads(self) -> None:
+        """SQLite moves its log into the database when the last connection is closed, not when a process ends by a signal."""
+        for threads in (self.threads, self.own_thread):
+            threads.shutdown()
+        # The connection of a thread goes with it, once it is found that nobody else knows it.
+        gc.collect()
 
     async def handle(self, scope: Message, receive: Receive, send: Send) -> None:
         known = self._from_memory(scope)
@@ -308,12 +326,3 @@ def _no_stream() -> HttpResponse:
     response = HttpResponse(status=204, headers={"Connection": "close"})
     response.close()
     return response
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    """Answer the server's start and stop; there is nothing to do at either."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
