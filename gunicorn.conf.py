@@ -3,6 +3,7 @@ HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 
 import ctypes
 import errno
+import fcntl
 import os
 import runpy
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.systemd import SD_LISTEN_FDS_START
 from gunicorn.workers.base import Worker
 
 # From linux/prctl.h: what the kernel does to a process whose parent ends.
@@ -195,7 +197,26 @@ def when_ready(server: Arbiter) -> None:
     server.log.info("Open %s in a browser", address)
 
 
+def pre_exec(server: Arbiter) -> None:
+    """Lay inherited sockets from descriptor 3 on, where the master looks that USR2 starts: gunicorn does not."""
+    if server.systemd:
+        # Out of the way of each other.
+        kept = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in server.LISTENERS]
+        for place, descriptor in enumerate(kept, SD_LISTEN_FDS_START):
+            os.dup2(descriptor, place)
+
+
 def post_worker_init(worker: Worker) -> None:
+    end_with_master(worker)
+    config = getattr(worker, "config", None)
+    if config:
+        # uvicorn's, which only workers of that kind have.
+        from polls.serving.lingering import linger
+
+        linger(config, worker.sockets)
+
+
+def end_with_master(worker: Worker) -> None:
     """Let the worker end when its master was killed and can tell it nothing.
 
     It would serve on and hold the port: under UvicornWorker for good, under the

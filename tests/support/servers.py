@@ -60,6 +60,11 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
 @functools.cache
 def _hashed(password: str) -> str:
     """Hash it as the site does, which takes its time."""
@@ -83,12 +88,16 @@ class Site:
         cwd: Path = ROOT,
         terminal: bool = False,
         fresh: bool = True,
+        listener: socket.socket | None = None,
     ) -> None:
         if fresh:
             folder.mkdir(parents=True, exist_ok=True)
         else:
             shutil.copytree(made_data(), folder)
-        self.folder, self.port = folder, free_port()
+        self.folder = folder
+        # As systemd has it, which hands it to the server and keeps it while there is none.
+        self.listener = listener
+        self.port = listener.getsockname()[1] if listener else free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.environment = os.environ | {
             "DATA_DIR": str(folder),
@@ -123,6 +132,11 @@ class Site:
         if self.terminal:
             # util-linux's script gives it a terminal, and the signals.
             words = ["script", "-qefc", shlex.join(["exec", *words]), "/dev/null"]
+        handed_on = [self.listener.fileno()] if self.listener else []
+        for number in handed_on:
+            # sd_listen_fds(3): they begin at 3, and are for the process of this number.
+            shell = f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{number}'
+            words = ["bash", "-c", shell, "bash", *words]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 words,
@@ -131,6 +145,7 @@ class Site:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=handed_on,
             )
 
     def manage(self, *words: str, check: bool = True) -> str:
@@ -270,9 +285,7 @@ class Site:
 
     def workers(self) -> list[int]:
         """Return the pids of the server's own children."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        return [int(child) for child in children.split()]
+        return children(self.process.pid)
 
     def kill(self) -> None:
         """End it and its workers at once; a terminal would tell them otherwise."""
