@@ -15,6 +15,7 @@ from polls.models import Question
 from polls.serving import own_pages
 from polls.serving.spectator_cache import Cache
 from polls.voting.cast import cast
+from polls.voting.identity import make_codes
 
 pytestmark = pytest.mark.usefixtures("keeping")
 ANN, BOB = "a" * 32, "b" * 32
@@ -74,7 +75,7 @@ POLLS = {
     "hidden": {"results": "closed"},
     "for those who voted": {"results": "voted"},
 }
-PAGES = "results/", "results.json"
+PAGES = "", "results/", "results.json"
 
 
 @pytest.mark.parametrize("promises", POLLS.values(), ids=POLLS)
@@ -83,7 +84,8 @@ def test_a_page_from_memory_is_what_the_view_makes(ask, look, clock, promises):
     question = ask("<Which & what>?", "Tea & <milk>", "X" * 100, closes=1, **promises)
     tea, x = question.choice_set.order_by("id").values_list("choice_text", flat=True)
     voters = [Client(), Client(), Client()]
-    voters[0].get(f"/polls/{question.pk}/")
+    for voter in voters:
+        voter.get(f"/polls/{question.pk}/")
     look(question, voters)
     for voter, text in zip(voters[1:], (tea, x)):
         vote(voter, question, text)
@@ -120,6 +122,43 @@ def look(monkeypatch) -> Callable[[Question, list[Client]], None]:
                 assert _headers(known) == _headers(own)
 
     return look
+
+
+def test_each_ballot_page_has_a_token_of_its_browser(ann, question):
+    bob = Client(enforce_csrf_checks=True)
+    red = question.choice_set.get(choice_text="Red").pk
+    for page in [bob.get(f"/polls/{question.pk}/") for _ in range(3)]:
+        token = page.text.split('csrfmiddlewaretoken" value="')[1].split('"')[0]
+        vote = {"choice": red, "csrfmiddlewaretoken": token}
+        assert bob.post(f"/polls/{question.pk}/vote/", vote).status_code == 302
+    assert token not in results(ann, question, "")
+
+
+def test_a_ballot_page_knows_what_was_chosen(ann, question, django_assert_num_queries):
+    results(ann, question, "")
+    with django_assert_num_queries(1):
+        page = results(ann, question, "")
+    red = question.choice_set.get(choice_text="Red").pk
+    assert f'value="{red}" checked' in page and "Change your vote" in page
+
+
+def test_whose_code_was_made_void_is_asked_for_another(client, ask):
+    question = ask("Which?", "Red", "Blue", voters="codes")
+    ((_, code),) = make_codes(question, 1)
+    client.get(f"/polls/{question.pk}/code/{code}/")
+    for _ in range(2):
+        assert 'name="choice"' in results(client, question, "")
+    question.invitation_set.void()
+    assert 'name="choice"' not in results(client, question, "")
+
+
+def test_what_was_chosen_before_the_log_in_is_kept(client, ask):
+    question = ask("Which?", "Red", "Blue", voters="accounts")
+    red = question.choice_set.get(choice_text="Red").pk
+    for _ in range(3):
+        assert "checked" not in results(client, question, "")
+    client.post(f"/polls/{question.pk}/vote/", {"choice": red})
+    assert f'value="{red}" checked' in results(client, question, "")
 
 
 def _headers(answer) -> dict[str, str]:

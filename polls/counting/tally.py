@@ -108,7 +108,7 @@ class Tally(Counted):
     rounds_table: str
 
 
-class _ChoiceRow(NamedTuple):
+class ChoiceRow(NamedTuple):
     pk: int
     choice_text: str
     votes: int
@@ -135,7 +135,7 @@ def count_all(questions: QuestionQuerySet) -> dict[int, Numbers]:
 
     Each with rounds that has changed takes a statement more, for its rankings.
     """
-    choice_fields = [f"choice__{name}" for name in _ChoiceRow._fields]
+    choice_fields = [f"choice__{name}" for name in ChoiceRow._fields]
     ordered = questions.order_by("pk", "choice__pk")
     rows = ordered.values_list(*_QUESTION_FIELDS, *choice_fields)
     split = len(_QUESTION_FIELDS)
@@ -144,18 +144,24 @@ def count_all(questions: QuestionQuerySet) -> dict[int, Numbers]:
         # Without a salt, which would be made anew for each.
         question = Question(**dict(zip(_QUESTION_FIELDS, values)), voter_salt="")
         # A question without choices has one row, without a choice.
-        choices = [_ChoiceRow._make(row[split:]) for row in group if row[split]]
+        choices = [ChoiceRow._make(row[split:]) for row in group if row[split]]
         counted[question.pk] = _numbers(question, question.state(), choices)
     return counted
 
 
 def count(question: Question, exact: bool = False) -> Numbers:
-    """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`.
-
-    A statement of its own: with the one of count_all(), which Django builds anew each time, a results page takes a
-    third more time on either database.
-    """
+    """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`."""
     return count_with_own(question, "", exact)[0]
+
+
+def count_with_own(
+    question: Question, voter_key: str, exact: bool = False
+) -> tuple[Numbers, OwnBallot | None]:
+    """Count now, and return the ballot of this voter too, if they have one."""
+    # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
+    state = question.state()
+    choices, own = choices_with_own(question, voter_key)
+    return _numbers(question, state, choices, exact), own
 
 
 _CHOICES = "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice WHERE question_id = %s"
@@ -166,23 +172,24 @@ _WITH_OWN = (
 )
 
 
-def count_with_own(
-    question: Question, voter_key: str, exact: bool = False
-) -> tuple[Numbers, OwnBallot | None]:
-    """Count now, and return the ballot of this voter too: by one statement, so that it is counted."""
-    # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
-    state = question.state()
+def choices_with_own(
+    question: Question, voter_key: str
+) -> tuple[list[ChoiceRow], OwnBallot | None]:
+    """Read the choices and the ballot of this voter by one statement, so that it is counted.
+
+    In SQL: each page of a voter asks this, and Django takes longer to build it than the database to answer it.
+    """
     with connection.cursor() as cursor:
         if voter_key:
             cursor.execute(_WITH_OWN, [question.pk, question.pk, voter_key])
         else:
             cursor.execute(_CHOICES, [question.pk])
         rows = cursor.fetchall()
-    # Ranks are told from revisions by their sign, and ids sort the choices.
-    choices = sorted(_ChoiceRow._make(row) for row in rows if row[-1] >= 0)
+    # Ranks are told from revisions by their sign.
+    choices = sorted(ChoiceRow._make(row) for row in rows if row[-1] >= 0)
     marks = sorted((-rank, pk, receipt) for pk, receipt, *_, rank in rows if rank < 0)
     own = OwnBallot(marks[0][2], [pk for _, pk, _ in marks]) if marks else None
-    return _numbers(question, state, choices, exact), own
+    return choices, own
 
 
 def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:
@@ -229,7 +236,7 @@ def _rounds(
 
 
 def _numbers(
-    question: Question, state: str, choices: Sequence[_ChoiceRow], exact: bool = False
+    question: Question, state: str, choices: Sequence[ChoiceRow], exact: bool = False
 ) -> Numbers:
     revisions = tuple((choice.pk, choice.revision) for choice in choices)
     version = rounds.version(revisions)
@@ -252,7 +259,7 @@ def _numbers(
 
 
 def _totals(
-    choices: Sequence[_ChoiceRow], version: int, count: rounds.Count
+    choices: Sequence[ChoiceRow], version: int, count: rounds.Count
 ) -> tuple[int, dict[int, int], int]:
     """Return version, votes by choice, and ballots: of the count, if it is not older, so that a page adds up in itself."""
     if count.outcome.rounds and count.version >= version:
@@ -295,7 +302,7 @@ def _question(question: Question, state: str) -> QuestionTally:
     }
 
 
-def _choice(row: _ChoiceRow, votes: int, ballots: int) -> ChoiceNumbers:
+def _choice(row: ChoiceRow, votes: int, ballots: int) -> ChoiceNumbers:
     percent = round(100 * votes / ballots, 1) if ballots else 0.0
     return {"id": row.pk, "text": row.choice_text, "votes": votes, "percent": percent}
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -159,6 +160,8 @@ def _answer(request: HttpRequest, key: tuple[object, ...]) -> HttpResponse | Non
     read: Read[Look] | None = pages.get(key)
     if not read:
         return None
+    # There is no session that could say otherwise.
+    request.user = AnonymousUser()
     with translation.override(language_of(request)):
         _csrf.process_request(request)
         try:

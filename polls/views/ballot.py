@@ -1,4 +1,6 @@
 import functools
+from collections.abc import Hashable
+from dataclasses import dataclass
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -11,7 +13,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
 from .. import phrases
-from ..counting.tally import tally_of
+from ..counting.tally import ChoiceRow, choices_with_own, tally_of
 from ..metrics import refused
 from ..models import Audience, Choice, OwnBallot, Question, Voters
 from ..retention import what_is_kept
@@ -19,6 +21,7 @@ from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8
 from ..serving.errors import error_page
 from ..serving.on_loop import may_run_on_loop
+from ..serving.own_pages import Texts, own_page
 from ..serving.spectator_cache import PersonalResponse, cache_for_spectators
 from ..voting import cast as voting
 from ..voting.cast import NotInvited, Refused
@@ -46,7 +49,52 @@ _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 @allow("GET", "HEAD")
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
-    return _ballot_page(request, published_or_404(question_id))
+    question = published_or_404(question_id)
+    read = functools.partial(_look, question)
+    look = read(request)
+    if not look:
+        return _ballot_page(request, question)
+    return own_page(request, look, read, functools.partial(_render, request))
+
+
+@dataclass
+class _Look:
+    """What somebody whom the site knows sees on the ballot page at this moment."""
+
+    question: Question
+    choices: list[ChoiceRow]
+    own: OwnBallot | None
+    needs_code: bool
+    token: str
+    version = None
+
+    def shape(self) -> Hashable:
+        choices = tuple((choice.pk, choice.choice_text) for choice in self.choices)
+        own = tuple(self.own.choices) if self.own else None
+        return choices, own, self.needs_code
+
+    def texts(self) -> dict[str, str]:
+        ballots = sum(choice.first_marks for choice in self.choices)
+        return {"token": self.token, "ballots": _ballots(ballots)}
+
+
+def _look(question: Question, request: HttpRequest) -> _Look | None:
+    """Return None where the page is another one: the poll has closed, a choice was kept, or nobody is known yet."""
+    if not question.is_open or read_draft(request):
+        return None
+    voter = identify(request, question)
+    if not voter and question.voters == Voters.ANYONE:
+        return None
+    key = voter_key(question, voter) if voter else ""
+    choices, own = choices_with_own(question, key)
+    needs_code = _needs_code(question, voter)
+    return _Look(question, choices, own, needs_code, get_token(request))
+
+
+def _render(request: HttpRequest, look: _Look, texts: Texts) -> str:
+    context = ballot_context(request, look.question, look.own, look.needs_code)
+    context |= {"csrf_token": texts["token"], "ballots": texts["ballots"]}
+    return render_to_string("polls/detail.html", context, request)
 
 
 def _needs_code(question: Question, voter: str | None) -> bool:
@@ -66,7 +114,9 @@ def _ballot_page(
     if not question.is_open:
         return _closed_page(request, question, error_message)
     voter = identify(request, question)
-    context = ballot_context(request, question, voter, sent)
+    own = question.own_ballot(voter_key(question, voter)) if voter else None
+    needs_code = _needs_code(question, voter)
+    context = ballot_context(request, question, own, needs_code, sent)
     context |= {"error_message": error_message, "wrong_code": wrong_code}
     context["csrf_token"] = token = get_token(request)
     page = render_to_string("polls/detail.html", context, request)
@@ -81,10 +131,10 @@ def _ballot_page(
 def ballot_context(
     request: HttpRequest,
     question: Question,
-    voter: str | None,
-    sent: QueryDict | None,
+    own: OwnBallot | None,
+    needs_code: bool,
+    sent: QueryDict | None = None,
 ) -> dict[str, object]:
-    own = question.own_ballot(voter_key(question, voter)) if voter else None
     draft = read_draft(request)
     form = BallotForm(question, sent, draft or (own.choices if own else []))
     return _shared_context(request, question) | {
@@ -94,7 +144,7 @@ def ballot_context(
         "own": own,
         "draft": draft,
         "own_choices": [form.choices.get(pk, "?") for pk in own.choices] if own else [],
-        "needs_code": _needs_code(question, voter),
+        "needs_code": needs_code,
         "shows_results": _shows_results(question, own),
     }
 
@@ -105,7 +155,7 @@ def _shared_context(request: HttpRequest, question: Question) -> dict[str, objec
         "question": question,
         "open_graph": open_graph(request, question.get_absolute_url()),
         "description": _description(question),
-        "ballots": _ballots(question),
+        "ballots": _ballots(question.ballots_so_far),
         "keeps": what_is_kept(question),
     }
 
@@ -120,8 +170,7 @@ def _description(question: Question) -> str:
     return gettext("Open for votes until %(time)s.") % time
 
 
-def _ballots(question: Question) -> str:
-    number = question.ballots_so_far
+def _ballots(number: int) -> str:
     return phrases.ballots(number) if number else ""
 
 

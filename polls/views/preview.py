@@ -40,9 +40,9 @@ def ballot_preview(request: HttpRequest, question_id: int) -> HttpResponse:
     if not question:
         return redirect("polls:detail", question_id)
     visitor = _visitor(request)
-    context = ballot_context(visitor, question, None, None)
     # Voters type their code first; what they are asked then is what is to be seen.
-    context |= {"needs_code": False, "csrf_token": "preview"}
+    context = ballot_context(visitor, question, own=None, needs_code=False)
+    context["csrf_token"] = "preview"
     if request.method == "POST":
         context["error_message"] = _("A preview takes no votes.")
     page = render_to_string("polls/detail.html", context, visitor)
