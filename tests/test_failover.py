@@ -1,13 +1,9 @@
 """A PostgreSQL with a synchronous standby: what a start says of them, and what a fail-over costs."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests.support.patient import PatientCrowd
-from tests.support.servers import ROOT
+from tests.support.servers import load_site
 from tests.support.standby import Pair, primary_with_standby
 
 pytestmark = [
@@ -25,17 +21,6 @@ def pair():
         access.write_text("host all ann all scram-sha-256\n" + access.read_text())
         pair.primary.ask("SELECT pg_reload_conf()")
         yield pair
-
-
-def try_start(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "import polls.wsgi"],
-        cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": url, "DATABASE_WAIT": "1"} | environment,
-        text=True,
-        capture_output=True,
-        timeout=30,
-    )
 
 
 def wrong_password(pair: Pair) -> str:
@@ -69,7 +54,7 @@ SAID = {
 
 @pytest.mark.parametrize("url", SAID)
 def test_a_start_says_in_one_sentence_what_is_wrong(pair, url):
-    done = try_start(url(pair))
+    done = load_site(DATABASE_URL=url(pair))
     assert done.returncode == 1
     *waits, said = done.stderr.splitlines()
     assert said.endswith(SAID[url])

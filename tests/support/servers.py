@@ -55,6 +55,18 @@ def made_data() -> Path:
     return folder
 
 
+def load_site(**environment: str) -> subprocess.CompletedProcess[str]:
+    """Load the site as a server does, which waits a second for its database."""
+    return subprocess.run(
+        [sys.executable, "-c", "import polls.wsgi"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_WAIT": "1"} | environment,
+        text=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

@@ -1,0 +1,74 @@
+"""The site behind PgBouncer, over TLS: votes, changes, streams and files are as without it."""
+
+import json
+import time
+
+import pytest
+
+from tests.support.patient import PatientCrowd
+from tests.support.people import Voter
+from tests.support.pgbouncer import pgbouncer
+from tests.support.postgres import hang_up, new_database
+from tests.support.servers import load_site
+
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.server,
+    pytest.mark.xdist_group("pgbouncer"),
+]
+
+SERVERS = [
+    "gunicorn polls.wsgi",
+    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+]
+
+
+@pytest.fixture(scope="module")
+def database():
+    return new_database(f"pooled_{time.monotonic_ns()}")
+
+
+@pytest.fixture(scope="module")
+def pooled(database):
+    with pgbouncer(database, "session") as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request, share, pooled):
+    return share(request.param, DATABASE_URL=pooled).ready()
+
+
+def test_votes_through_a_pooler_are_counted_once(site, database):
+    """Also those whose connection breaks."""
+    question = site.ask()
+    crowd = PatientCrowd(site.base, question, 8)
+    for _ in range(3):
+        crowd.wait_for_votes(20)
+        hang_up(database)
+    crowd.wait_for_votes(20)
+    crowd.stop()
+    accepted = len(crowd.accepted)
+    assert site.counts(question) == (accepted, accepted)
+    assert set(crowd.refused) <= {"503"}
+
+
+def test_a_vote_through_a_pooler_is_changed_and_published(site):
+    question = site.ask()
+    voter = Voter(site.base)
+    red, blue = voter.open_ballot(question)
+    assert voter.vote(red, question).status == voter.vote(blue, question).status == 302
+    told = json.loads(voter.get(f"/polls/{question}/results.json").text)
+    assert [choice["votes"] for choice in told["choices"]] == [0, 1]
+    site.close(question)
+    assert "2. Blue" in voter.get(f"/polls/{question}/ballots.csv").text
+
+
+@pytest.mark.parametrize("root", ["/nowhere", "/etc/ssl/certs/ca-certificates.crt"])
+def test_a_start_does_not_trust_just_any_certificate(pooled, root):
+    done = load_site(
+        DATABASE_URL=f"{pooled.partition('&sslrootcert')[0]}&sslrootcert={root}"
+    )
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert "certificate" in said and "sslrootcert" in said
