@@ -204,6 +204,10 @@ def test_the_output_of_a_server_has_no_code_and_no_address(start, command, writt
         events = [json.loads(line) for line in output.splitlines()]
         assert any("/r/-" in event["message"] for event in events)
         assert any(event.get("request") for event in events)
+        # What a server says before it hands the request on is about none.
+        before = re.compile("(GET|POST) /|Started|Application startup|Booting")
+        said = [event for event in events if before.match(event["message"])]
+        assert said and not [event for event in said if "request" in event]
 
 
 def test_a_server_says_where_it_listens(caplog):

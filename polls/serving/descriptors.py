@@ -6,6 +6,7 @@ three of four descriptors.
 
 import logging
 import resource
+from contextvars import copy_context
 from io import BytesIO
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def _answer_404(handler: BaseHandler) -> None:
         "wsgi.url_scheme": "https",
         "wsgi.input": BytesIO(),
     }
-    handler.get_response(WSGIRequest(environ)).close()
+    # In a context of its own: what the server logs next is not about this request.
+    copy_context().run(handler.get_response, WSGIRequest(environ)).close()
 
 
 def has_room_for_stream(streams: int) -> bool:
