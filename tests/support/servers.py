@@ -110,10 +110,11 @@ class Site:
         # As systemd has it, which hands it to the server and keeps it while there is none.
         self.listener = listener
         self.port = listener.getsockname()[1] if listener else free_port()
-        self.base = f"http://127.0.0.1:{self.port}"
+        host = (environment or {}).get("HOST", "127.0.0.1")
+        self.base = f"http://{host}:{self.port}"
         self.environment = os.environ | {
             "DATA_DIR": str(folder),
-            "HOST": "127.0.0.1",
+            "HOST": host,
             "PORT": str(self.port),
         }
         self.environment["PATH"] = f"{BIN}:{os.environ['PATH']}"
