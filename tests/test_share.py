@@ -111,9 +111,14 @@ def test_markup_stays_text(client, ask):
     ElementTree.fromstring(client.get(f"/polls/{question.pk}/results.svg").content)
 
 
-def test_a_shared_link_tells_question_and_state(client, question):
-    page = client.get(f"/polls/{question.pk}/results/").text
-    assert 'property="og:description" content="Open · 0 ballots">' in page
+def test_a_shared_link_tells_question_and_state(client, ask):
+    """Other sites show it as it was when the link was shared: numbers come in once they stay."""
+    told = 'property="og:description" content="{}">'
+    page = client.get(f"/polls/{ask('Which?', 'Red').pk}/results/").text
+    assert told.format("Open · Everyone sees the results at any time.") in page
+    closed = ask("Which?", "Red", opens=-2, closes=-1)
+    page = client.get(f"/polls/{closed.pk}/results/").text
+    assert told.format("Closed · 0 ballots · Nobody has voted.") in page
 
 
 @pytest.mark.parametrize("name", ["share/", "results.svg", "live/"])

@@ -6,6 +6,7 @@ once it opens. Nothing of it is kept: no cookie is set, and no cache has a place
 """
 
 import copy
+import re
 from collections.abc import Callable
 
 from django.contrib.auth.models import AnonymousUser
@@ -95,7 +96,10 @@ def _visitor(request: HttpRequest) -> HttpRequest:
 
 
 def _answer(request: HttpRequest, question: Question, page: str) -> HttpResponse:
-    """Mark the page as a preview, lead its links to the other previews, and take out what would ask for live numbers."""
+    """Mark the page as a preview, lead its links to the other previews, and take out those to files, which are not there
+    yet, and what would ask for live numbers.
+    """
+    page = re.sub(rf' href="{question.get_absolute_url()}[\w.]+"', "", page)
     for public, preview in PREVIEWS.items():
         own = reverse(preview, args=[question.pk])
         page = page.replace(f'"{reverse(public, args=[question.pk])}"', f'"{own}"')

@@ -118,7 +118,7 @@ def test_rounds_move(visitor, site):
     rank(site, question, "Water", "Coffee")
     words = "Coffee would be elected now, with 2 of 3 ballots in round 2."
     expect(now).to_have_text(words, timeout=8000)
-    visitor.get_by_text("All rounds").click()
+    visitor.get_by_text("Rounds", exact=True).click()
     told = visitor.locator("[data-rounds]")
     rounds = told.get_by_role("row")
     tie = "Round 1: Tea, Coffee and Water were tied; Water goes out by the rule below."
