@@ -188,13 +188,21 @@ def kept_secret(path: Path) -> str:
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_secret(path)
+            make_secret(path)
         return path.read_text().strip()
     except OSError as error:
         refuse_folder("DATA_DIR", path.parent, error)
 
 
-def _make_secret(path: Path) -> None:
+def kept_secrets(path: Path) -> list[str]:
+    """Return the secrets in this file, a line each; none if there is no file."""
+    try:
+        return path.read_text().split() if path.exists() else []
+    except OSError as error:
+        refuse_folder("DATA_DIR", path.parent, error)
+
+
+def make_secret(path: Path) -> None:
     descriptor, draft = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -25,7 +25,7 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import poll_language
+from . import poll_language, secret
 from .background import after_close
 from .codes import new_code
 from .database import database
@@ -131,6 +131,14 @@ class QuestionQuerySet(models.QuerySet["Question"]):
         ballots = Ballot.objects.filter(question=OuterRef("pk"))
         deleted = Q(ballots_deleted_at__isnull=False)
         return self.filter(deleted | Exists(changed) | Exists(ballots))
+
+    def not_closed(self) -> "QuestionQuerySet":
+        return self.exclude(pk__in=Question.objects.closed().values("pk"))
+
+    def of_lost_secret(self) -> "QuestionQuerySet":
+        """Return those that are not closed, and whose secret is not among the site's: they know their voters no more."""
+        known = ["", *secret.names()]
+        return self.not_closed().exclude(secret_name__in=known).exclude(voter_salt="")
 
     def with_ballots(self) -> "QuestionQuerySet":
         """Add `ballots`: how many there are on each. A subquery, so that only the rows of a page are counted.
@@ -283,6 +291,14 @@ class Question(models.Model):
     voter_salt = models.CharField(
         max_length=32, default=new_voter_salt, editable=False, blank=True
     )
+    # Which secret is part of them too, whatever the site's is by now; empty for that of an earlier version.
+    secret_name = models.CharField(
+        max_length=16,
+        default=secret.current,
+        db_default="",
+        editable=False,
+        blank=True,
+    )
     # Of ballots.csv, in hexadecimal; empty until it is first asked for after the close.
     ballots_sha256 = models.CharField(
         max_length=64, default="", db_default="", editable=False, blank=True
@@ -342,7 +358,8 @@ class Question(models.Model):
             # Before the first vote there is a salt; one that was erased after it stays so.
             if not self.voter_salt and not self.has_been_voted_on:
                 self.voter_salt = new_voter_salt()
-                fields.add("voter_salt")
+                self.secret_name = secret.current()
+                fields |= {"voter_salt", "secret_name"}
             super().save(**kwargs | {"update_fields": fields})
 
     def get_absolute_url(self) -> str:

@@ -19,10 +19,20 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).absolute()
 env.refuse_vanishing(DATA_DIR)
 
-# Voter keys are made with this secret: changing it lets people vote again on open polls.
-SECRET_KEY = env.secret("SECRET_KEY") or env.kept_secret(DATA_DIR / "secret_key")
-if len(SECRET_KEY) < 32:
-    env.refuse("SECRET_KEY is too short. Use at least 32 random characters.")
+# Signs cookies, and makes the voter keys of new polls.
+SECRET_KEPT = DATA_DIR / "secret_key"
+SECRET_KEY = env.secret("SECRET_KEY") or env.kept_secret(SECRET_KEPT)
+# Others whose cookies and voter keys hold: older ones, and one that is to be the next.
+OLDER_KEPT = DATA_DIR / "secret_key_fallbacks"
+NEXT_KEPT = DATA_DIR / "secret_key_next"
+SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS").split()
+SECRET_KEY_FALLBACKS += env.kept_secrets(OLDER_KEPT) + env.kept_secrets(NEXT_KEPT)
+for _name, _secrets in (
+    ("SECRET_KEY", [SECRET_KEY]),
+    ("SECRET_KEY_FALLBACKS", SECRET_KEY_FALLBACKS),
+):
+    if any(len(_secret) < 32 for _secret in _secrets):
+        env.refuse(f"{_name} is too short. Use at least 32 random characters.")
 
 DEBUG = env.switch("DEBUG")
 

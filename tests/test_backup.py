@@ -117,6 +117,15 @@ def test_it_works(kept, place, tmp_path):
         assert order.ballot_set.count() == 3
 
 
+def test_it_says_which_polls_want_another_secret(kept, place, settings):
+    open_ = [q.pk for q in Question.objects.all() if q.is_open]
+    settings.SECRET_KEY = "another" * 8
+    with using(place):
+        said = run("restore", kept)
+    listed = ", ".join(map(str, open_))
+    assert f"Questions {listed}: their voters are known by a secret that is " in said
+
+
 def test_it_names_the_secret_and_leaves_it_out(kept, tmp_path, settings):
     said = run("backup", tmp_path / "again")
     assert "The secret is not in it. Keep " in said

@@ -12,7 +12,7 @@ from django.utils import timezone
 from polls.models import Question
 from tests.support.ballots import assert_count_adds_up
 
-LATEST = "0014_names_for_translation"
+LATEST = "0015_secret_of_a_poll"
 Migrate = Callable[[str], Apps]
 
 KEY, RECEIPT = "5" * 32, "0123456789AB"

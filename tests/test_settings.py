@@ -77,6 +77,14 @@ def test_the_secret_may_come_from_a_file(load, tmp_path):
     assert not (tmp_path / "data" / "secret_key").exists()
 
 
+def test_older_secrets_come_from_the_environment_and_the_folder(load, tmp_path):
+    assert load().SECRET_KEY_FALLBACKS == []
+    for name, letter in (("fallbacks", "b"), ("next", "c")):
+        (tmp_path / "data" / f"secret_key_{name}").write_text(letter * 40 + "\n")
+    made = load(SECRET_KEY_FALLBACKS=f"{'a' * 40} {'A' * 40}")
+    assert [one[0] for one in made.SECRET_KEY_FALLBACKS] == ["a", "A", "b", "c"]
+
+
 def test_site_url_switches_to_production(load):
     made = load(SITE_URL="https://polls.example.org")
     assert "polls.example.org" in made.ALLOWED_HOSTS
@@ -148,6 +156,7 @@ WRONG = [
     ("DATA_DIR", "/dev/null"),
     ("DATA_DIR", "/dev/null/data"),
     ("SECRET_KEY", "short"),
+    ("SECRET_KEY_FALLBACKS", "short"),
     ("DEBUG", "perhaps"),
     ("ASGI_THREADS", "0"),
     ("FORWARDED_ALLOW_IPS", "10.0.0.1, proxy"),

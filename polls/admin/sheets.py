@@ -15,10 +15,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ..models import Question
-from ..voting.identity import Numbered, codes_of, voter_key
+from ..voting.identity import Numbered, codes_of, knows_voters, voter_key
 
 MINUTES = 15
-_signer = Signer(salt="polls.sheets")
+
+
+def _signer() -> Signer:
+    return Signer(salt="polls.sheets")
 
 
 class Sheet(NamedTuple):
@@ -39,7 +42,7 @@ class Sheet(NamedTuple):
 
     def codes(self, question: Question) -> Numbered:
         """Return its codes; none if they are not those of the question any more."""
-        if not question.voter_salt:
+        if not knows_voters(question):
             return []
         numbered = codes_of(question, self.seed, range(self.first, self.last + 1))
         number, code = numbered[0]
@@ -62,7 +65,7 @@ def remember(
     )
     response.set_cookie(
         _name(question, first),
-        _signer.sign_object(list(sheet)),
+        _signer().sign_object(list(sheet)),
         max_age=MINUTES * 60,
         path=reverse("admin:polls_question_codes", args=[question.pk]),
         httponly=True,
@@ -75,7 +78,7 @@ def find(request: HttpRequest, question: Question, first: int) -> Sheet | None:
     """Return the sheet that begins with this number, if this browser of this organiser has it still."""
     try:
         cookie = request.COOKIES.get(_name(question, first), "")
-        sheet = Sheet(*_signer.unsign_object(cookie))
+        sheet = Sheet(*_signer().unsign_object(cookie))
     except (BadSignature, ValueError, TypeError):
         return None
     asked = question.pk, request.user.pk, first

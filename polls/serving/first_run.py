@@ -60,12 +60,14 @@ def _prepare() -> None:
                 _fill()
                 _keep_private()
                 _file().note_made()
-            return
-        _wait_for_server()
-        if _unmigrated():
-            refuse("The database is not up to date. Run: python manage.py migrate")
         else:
+            _wait_for_server()
+            if _unmigrated():
+                refuse("The database is not up to date. Run: python manage.py migrate")
             _add_named_organiser()
+        sentence = lost_secrets()
+        if sentence:
+            print(sentence, file=sys.stderr, flush=True)
     except DatabaseError as error:
         sentence = why_unusable(error) or _unusable_because(error)
         if not is_under_gunicorn():
@@ -74,6 +76,18 @@ def _prepare() -> None:
         print(sentence, file=sys.stderr, flush=True)
     finally:
         connection.close()
+
+
+def lost_secrets() -> str:
+    """Say that polls want a secret which the site has not; nothing if none does."""
+    ids = Question.objects.of_lost_secret().order_by("pk").values_list("pk", flat=True)
+    if not ids:
+        return ""
+    listed = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
+    return (
+        f"Questions {listed}: their voters are known by a secret that is not here, and nobody can vote on them. Add the "
+        "SECRET_KEY of then to SECRET_KEY_FALLBACKS; if it is lost, close the polls and duplicate them."
+    )
 
 
 def why_unusable(error: DatabaseError) -> str:

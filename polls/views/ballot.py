@@ -3,6 +3,7 @@ import secrets
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -30,6 +31,7 @@ from ..voting.identity import (
     forget_draft,
     identify,
     identity_with_code,
+    knows_voters,
     new_identity,
     read_draft,
     remember_draft,
@@ -123,8 +125,10 @@ def _ballot_page(
     page = render_to_string("polls/detail.html", context, request)
     personalise = functools.partial(_personalise, question)
     response = PersonalResponse(page, token, personalise)
-    # A browser is known before its first vote, so that a double click is one voter.
-    if not voter and question.voters == Voters.ANYONE:
+    # A browser is known before its first vote, so that a double click is one voter. Where none can be known, it keeps what
+    # it has.
+    is_new = not voter and knows_voters(question)
+    if is_new and question.voters == Voters.ANYONE:
         remember_identity(response, question, new_identity())
     return response
 
@@ -270,7 +274,8 @@ def _cast(
         )
         return refused("ChoiceGone", _not_counted(request, question.pk, sentence))
     response = HttpResponseRedirect(question.results_url)
-    if not known:
+    # Signed anew while there are older secrets, so that those can go one day.
+    if not known or settings.SECRET_KEY_FALLBACKS:
         remember_identity(response, question, voter)
     forget_draft(response, question)
     return response

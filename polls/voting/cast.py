@@ -35,6 +35,16 @@ class NotInvited(Refused):
     """The question is for invitation codes, and this voter's is unknown or void."""
 
 
+class SecretLost(OperationalError):
+    """The site has not the secret any more that this question's keys are made with: who has voted cannot be known."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(
+            f"Question {question.pk} knows its voters by a secret that is gone. Add it to SECRET_KEY_FALLBACKS; if it is "
+            "lost, close the poll."
+        )
+
+
 class QuestionChanged(Refused):
     """The organiser has changed what a ballot is while the voter had the page before them."""
 
@@ -42,6 +52,11 @@ class QuestionChanged(Refused):
         super().__init__(
             gettext("The poll has just changed. Read it again, then vote.")
         )
+
+
+def require_key(question: Question, voter_key: str) -> None:
+    if not voter_key:
+        raise SecretLost(question)
 
 
 def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
@@ -57,6 +72,7 @@ def cast(question: Question, voter_key: str, choices: Sequence[int]) -> Ballot:
     Choice.DoesNotExist for what is no choice of the question, or no longer;
     then nothing is written.
     """
+    require_key(question, voter_key)
     choices = question.valid_choices(choices)
     for attempt in range(1, 21):
         ballot = Ballot(question=question, voter_key=voter_key, cast_at=timezone.now())
@@ -159,6 +175,7 @@ def withdraw(question: Question, voter_key: str) -> bool:
 
     Raises NotOpen or NotChangeable; then nothing has changed.
     """
+    require_key(question, voter_key)
     with transaction.atomic():
         ballot = _change(question, voter_key, [])
         if ballot:

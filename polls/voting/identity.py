@@ -13,13 +13,17 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 
+from .. import secret
 from ..codes import code_of, read_code
 from ..models import Invitation, Question, Voters
-from .cast import NotInvited, NotOpen
+from .cast import NotInvited, NotOpen, SecretLost, require_key
 from .loop_attempt import current_attempt
 
 COOKIE = "voter"
-_signer = Signer(salt="polls.voters")
+
+
+def _signer() -> Signer:
+    return Signer(salt="polls.voters")
 
 
 def new_identity() -> str:
@@ -34,7 +38,7 @@ def new_identity() -> str:
 def _read_cookie(request: HttpRequest, name: str) -> str | None:
     """Return what was put there; None for nothing, or what is forged or damaged."""
     try:
-        return _signer.unsign(request.COOKIES.get(name, ""))
+        return _signer().unsign(request.COOKIES.get(name, ""))
     except BadSignature:
         return None
 
@@ -75,9 +79,9 @@ def remember_identity(
 ) -> None:
     """Let the browser show who it is next time. An account is known without."""
     if question.voters == Voters.ANYONE:
-        _set_cookie(response, COOKIE, _signer.sign(identity))
+        _set_cookie(response, COOKIE, _signer().sign(identity))
     elif question.voters == Voters.CODES:
-        code = _signer.sign(identity.removeprefix("code:"))
+        code = _signer().sign(identity.removeprefix("code:"))
         _set_cookie(response, f"code{question.pk}", code, question.get_absolute_url())
 
 
@@ -99,15 +103,32 @@ def forget_draft(response: HttpResponse, question: Question) -> None:
         response.delete_cookie("draft", path=question.get_absolute_url())
 
 
+def _key_of(question: Question) -> bytes:
+    """Return what all keys of this question are made with. Raises SecretLost."""
+    known = secret.named(question.secret_name)
+    if not known:
+        raise SecretLost(question)
+    return f"{known}{question.voter_salt}".encode()
+
+
+def knows_voters(question: Question) -> bool:
+    """Tell whether a voter can be known again: neither is the salt erased nor the secret gone."""
+    return bool(question.voter_salt and secret.named(question.secret_name))
+
+
 def voter_key(question: Question, identity: str) -> str:
-    """Return 32 hexadecimal digits. Raises NotOpen if the question's salt has been erased."""
+    """Return 32 hexadecimal digits; nothing, which is no ballot's, where the secret of the question is gone.
+
+    Raises NotOpen if its salt has been erased.
+    """
     if not question.voter_salt:
         # The key would be the same on every question without one.
         raise NotOpen(
             gettext("Your vote was not counted: this poll has forgotten its voters.")
         )
-    key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
-    return hmac.digest(key, identity.encode(), "sha256").hex()[:32]
+    if not knows_voters(question):
+        return ""
+    return hmac.digest(_key_of(question), identity.encode(), "sha256").hex()[:32]
 
 
 def identity_with_code(question: Question, typed: str) -> str:
@@ -116,7 +137,8 @@ def identity_with_code(question: Question, typed: str) -> str:
     # The codes of a poll that has forgotten its voters are gone.
     invitation = None
     if question.voter_salt:
-        own = question.invitation_set.filter(voter_key=voter_key(question, identity))
+        require_key(question, key := voter_key(question, identity))
+        own = question.invitation_set.filter(voter_key=key)
         invitation = own.first()
     if not invitation:
         raise NotInvited(
@@ -141,7 +163,7 @@ def new_seed() -> str:
 
 def codes_of(question: Question, seed: str, numbers: range) -> Numbered:
     """Return the codes that are made of this seed. The site keeps no seed: without it nothing tells the codes again."""
-    key = f"{settings.SECRET_KEY}{question.voter_salt}".encode()
+    key = _key_of(question)
     digests = (
         (n, hmac.digest(key, f"sheet:{seed}:{n}".encode(), "sha256")) for n in numbers
     )

@@ -10,6 +10,7 @@ from ... import secret
 from ...backup import restoring
 from ...backup.archive import NotRestored
 from ...database import NotEmpty
+from ...serving.first_run import lost_secrets
 from ..progress import Progress
 
 
@@ -40,8 +41,9 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename or file}: {error.strerror}.") from None
         call_command("recount", verbosity=verbosity, stdout=self.stdout)
         self.stdout.write(
-            f"Everybody logs in again. The polls need the secret that they were made with: {secret.place()}."
+            f"Everybody logs in again. The secret of this place is {secret.place()}."
         )
+        self.stdout.write(lost_secrets() or "It knows all voters.")
 
     def _restore(self, file: IO[bytes]) -> None:
         for done in restoring.restore(file, self.progress.said):
