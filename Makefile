@@ -28,6 +28,10 @@ test: programs check audited .venv/vnu
 programs:
 	.ci/programs
 
+# Breaks the site in each way that docs/faults.md has a row for, and writes them anew: at most a quarter of an hour.
+faults: programs .venv/test
+	$(BIN)/python -m tests.faults
+
 bench: .venv/test
 	$(BIN)/python -m bench.run $(OPTIONS)
 
@@ -80,4 +84,4 @@ sbom: .venv/locked
 	npm install --silent --no-save --ignore-scripts --prefix $@ vnu-jar@26.9.27
 	touch $@
 
-.PHONY: run dev check test-fast test programs bench format messages audit audited lock sbom
+.PHONY: run dev check test-fast test programs faults bench format messages audit audited lock sbom

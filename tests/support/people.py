@@ -73,15 +73,19 @@ class Voter:
 
     def open_ballot(self, question: int = 1) -> list[str]:
         """Load the ballot page and return the ids of its choices."""
-        page = self.open_form(question)
-        return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
+        return self.read_form(self.open_form(question))
 
     def open_form(self, question: int = 1) -> str:
         """Load the ballot page, keep its security token, and return its text."""
         page = self.get(f"/polls/{question}/").text
+        self.read_form(page)
+        return page
+
+    def read_form(self, page: str) -> list[str]:
+        """Keep the security token of a ballot page, and return the ids of its choices."""
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         self.token = token.group(1) if token else ""
-        return page
+        return re.findall(r'name="choice"[^>]* value="(\d+)"', page)
 
     def press(self, page: str) -> Answer:
         """Send the form in the middle of this page as it stands, all of whose fields are hidden."""

@@ -287,7 +287,7 @@ class Site:
 
     @property
     def is_sync(self) -> bool:
-        return self.command.startswith("gunicorn") and " -k " not in self.command
+        return "gunicorn" in self.command and " -k " not in self.command
 
     @property
     def serves_wsgi(self) -> bool:
