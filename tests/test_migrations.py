@@ -6,6 +6,7 @@ import pytest
 from django.apps.registry import Apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 from django.utils import timezone
 
@@ -76,3 +77,45 @@ def test_it_makes_salts_where_nobody_has_voted(migrate):
     salts = dict(Question.objects.values_list("pk", "voter_salt"))
     assert (salts[voted.pk], salts[deleted.pk]) == ("", "")
     assert len(salts[unvoted.pk]) == 32
+
+
+def last_migrations(number: int) -> list[str]:
+    """Return the names of so many, the newest last."""
+    names = sorted(n for a, n in MigrationLoader(None).disk_migrations if a == "polls")
+    assert names[-1] == LATEST
+    return names[-number:]
+
+
+def write_everywhere(old: Apps) -> Model:
+    """Write a row of each table, as code of that time does, which names all columns that it knows; return the question."""
+    models = {
+        model.__name__: model for model in old.get_app_config("polls").get_models()
+    }
+    question = ask(old, kind="ranked", voters="codes", voter_salt="s" * 32)
+    ballot = question.ballot_set.create(voter_key=KEY, receipt=RECEIPT)
+    ranking = []
+    for rank, text in enumerate(("Black", "Green"), 1):
+        choice = question.choice_set.create(choice_text=text)
+        choice.votes = choice.first_marks = int(rank == 1)
+        choice.revision = 1
+        choice.save()
+        models["Mark"].objects.create(ballot=ballot, choice=choice, rank=rank)
+        ranking.append(str(choice.pk))
+    totals = models["RankingTotal"].objects
+    totals.create(question=question, choices=",".join(ranking), ballots=1)
+    question.invitation_set.create(number=1, voter_key=KEY)
+    for name, model in models.items():
+        assert list(model.objects.all()), f"Write a row of {name}, too."
+    return question
+
+
+@pytest.mark.parametrize("before", last_migrations(4)[:-1])
+def test_code_of_any_of_the_last_three_states_goes_on_beside_the_new_one(
+    migrate, before
+):
+    old = migrate(before)
+    migrate(LATEST)
+    question = Question.objects.get(pk=write_everywhere(old).pk)
+    assert assert_count_adds_up(question) == 1
+    assert question.own_ballot(KEY).receipt == RECEIPT
+    assert question.invitation_set.valid(KEY)
