@@ -229,7 +229,7 @@ def test_a_connection_that_broke_is_made_anew(handler, red):
     mine = "pid <> pg_backend_pid() AND datname = current_database()"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}"
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {mine}"
         )
     assert [send(handler, vote(red)) for _ in range(3)] == [[302]] * 3
     assert Ballot.objects.count() == 4

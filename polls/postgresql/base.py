@@ -4,6 +4,7 @@ The server itself gives up a statement that waits for a lock or takes too long.
 A server that is frozen does not even do that: then the driver does.
 """
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -24,6 +25,8 @@ from .reasons import explain
 FROZEN = 2
 # The health check has an answer while whoever asks still waits for it.
 HEALTH = 3
+# A connection on which the server answered so lately is not asked whether it still does: that takes as long as a vote.
+LATELY = 0.25
 
 # The number of the advisory lock; it means nothing elsewhere.
 BIG_FILE = 7655273
@@ -32,6 +35,7 @@ BIG_FILE = 7655273
 class Connection(psycopg.Connection):
     # Seconds to wait for the server; None is for ever.
     patience: float | None = None
+    answered_at = 0.0
 
     def wait(
         self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None
@@ -40,12 +44,23 @@ class Connection(psycopg.Connection):
             timeout = self.patience
         began = time.monotonic()
         try:
-            return super().wait(gen, interval, timeout)
+            result = super().wait(gen, interval, timeout)
         except psycopg.OperationalError:
             if timeout and time.monotonic() - began >= timeout:
                 # Whatever it answers later is the answer to another question.
                 self.pgconn.finish()
             raise
+        self.answered_at = time.monotonic()
+        return result
+
+    @property
+    def has_just_answered(self) -> bool:
+        """Tell whether the server answered a moment ago, and has said nothing unasked since, as it does when it ends."""
+        if self.closed or time.monotonic() - self.answered_at > LATELY:
+            return False
+        unasked = select.poll()
+        unasked.register(self.fileno(), select.POLLIN)
+        return not unasked.poll(0)
 
     @contextmanager
     def all_at_once(self) -> Iterator[None]:
@@ -130,7 +145,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Asked before the first statement of each request: a server that is frozen is not waited for long."""
         with self._patience(HEALTH):
-            return super().is_usable() and not self._is_demoted()
+            is_trusted = not self.errors_occurred and self.connection.has_just_answered
+            is_there = is_trusted or super().is_usable()
+            return is_there and not self._is_demoted()
 
     def _is_demoted(self) -> bool:
         """Tell whether the server has said, with its last answer, that it takes no writes any more: another one may."""

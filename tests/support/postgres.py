@@ -48,7 +48,7 @@ def hang_up(url: str) -> None:
 
 
 def _hang_up(server: psycopg.Connection, name: str) -> None:
-    backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    backends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     server.execute(f"{backends} WHERE datname = %s", [name])
 
 
