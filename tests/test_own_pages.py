@@ -75,7 +75,7 @@ POLLS = {
     "hidden": {"results": "closed"},
     "for those who voted": {"results": "voted"},
 }
-PAGES = "", "results/", "results.json"
+PAGES = "{}/", "{}/results/", "{}/results.json", ""
 
 
 @pytest.mark.parametrize("promises", POLLS.values(), ids=POLLS)
@@ -112,8 +112,8 @@ def look(monkeypatch) -> Callable[[Question, list[Client]], None]:
             return voter.get(path, HTTP_ACCEPT_LANGUAGE="de")
 
     def look(question: Question, voters: list[Client]) -> None:
-        for name in PAGES:
-            path = f"/polls/{question.pk}/{name}"
+        for page in PAGES:
+            path = f"/polls/{page}".format(question.pk)
             for voter in voters + voters[::-1]:
                 known = voter.get(path, HTTP_ACCEPT_LANGUAGE="de")
                 own = made(voter, path)
@@ -159,6 +159,30 @@ def test_what_was_chosen_before_the_log_in_is_kept(client, ask):
         assert "checked" not in results(client, question, "")
     client.post(f"/polls/{question.pk}/vote/", {"choice": red})
     assert f'value="{red}" checked' in results(client, question, "")
+
+
+def test_the_list_has_the_numbers_of_the_moment(
+    ann, ask, question, django_assert_num_queries
+):
+    other = ask("Other?", "Tea")
+    ann.get("/polls/")
+    cast(other, BOB, [other.choice_set.get().pk])
+    with django_assert_num_queries(1):
+        page = ann.get("/polls/").text
+    assert page.count("You voted") == 1 and page.count("1 ballot<") == 2
+    ann.post(f"/polls/{question.pk}/withdraw/")
+    # With its message.
+    ann.get(f"/polls/{question.pk}/")
+    for _ in range(2):
+        page = ann.get("/polls/").text
+        assert "You voted" not in page and page.count("0 ballots<") == 1
+
+
+def test_what_opens_is_in_the_list_after_a_second(ann, ask, clock):
+    ann.get("/polls/")
+    ask("Other?", "Tea")
+    clock.now += 1
+    assert "Other?" in ann.get("/polls/").text
 
 
 def _headers(answer) -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.template import Context
 from django.urls import get_script_prefix, reverse
 
-from .. import brand, phrases
+from .. import brand
 from ..audience import has_session
 
 register = template.Library()
@@ -55,8 +55,3 @@ def account(context: Context) -> str:
     if user.is_authenticated:
         return "organiser" if user.is_staff else "account"
     return "stranger"
-
-
-@register.filter
-def ballots(number: int) -> str:
-    return phrases.ballots(number)

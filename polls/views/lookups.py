@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404
 
 from ..audience import SPECTATOR, Right, has_session, right_of, sees_all_results
 from ..counting.tally import Tally, count_with_own, say
-from ..models import Audience, Ballot, OwnBallot, Question
+from ..models import Audience, OwnBallot, Question
 from ..voting.identity import COOKIE, identify, voter_key
 
 
@@ -20,18 +20,25 @@ def own_ballot(request: HttpRequest, question: Question) -> OwnBallot | None:
     return question.own_ballot(voter_key(question, voter)) if voter else None
 
 
-def voted_on(request: HttpRequest, questions: Iterable[Question]) -> set[int]:
-    """Return on which of these questions the visitor has a ballot: one query, and none for who has no way to have one."""
-    if not (COOKIE in request.COOKIES or has_session(request)):
-        return set()
-    # A key is of one question: none of them is found on another.
-    keys = {
-        voter_key(question, voter): question.pk
-        for question in questions
-        if (voter := identify(request, question))
-    }
-    own = Ballot.objects.filter(question__in=keys.values(), voter_key__in=keys)
-    return set(own.values_list("question_id", flat=True)) if keys else set()
+def may_have_voted(request: HttpRequest) -> bool:
+    """Tell, without a query, whether the list may say so: a code is known on the pages of its poll alone."""
+    return COOKIE in request.COOKIES or has_session(request)
+
+
+def own_keys(request: HttpRequest, questions: Iterable[Question]) -> list[str]:
+    """Return the visitor's voter keys on these questions."""
+    if not may_have_voted(request):
+        return []
+    # Who somebody is by cookie or account is the same on all of them.
+    known: dict[str, str | None] = {}
+    keys = []
+    for question in questions:
+        if question.voter_salt and question.voters not in known:
+            known[question.voters] = identify(request, question)
+        voter = known.get(question.voters) if question.voter_salt else None
+        if voter:
+            keys.append(voter_key(question, voter))
+    return keys
 
 
 def right_of_visitor(request: HttpRequest, question: Question) -> Right:

@@ -1,3 +1,7 @@
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from django.conf import settings
@@ -8,14 +12,17 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import cache_control
 
 from .. import metrics as numbers
+from .. import phrases
 from ..codes import read_code, spell
+from ..counting.tally import ballots_with_own
 from ..models import Ballot, Question
 from ..serving import health, throttle
 from ..serving.decorators import allow
 from ..serving.errors import error_page
 from ..serving.on_loop import answers_in_own_thread
+from ..serving.own_pages import Texts, own_page
 from ..serving.spectator_cache import cache_for_spectators
-from .lookups import voted_on
+from .lookups import may_have_voted, own_keys
 
 PAGE_SIZE = 20
 
@@ -32,26 +39,63 @@ def index(request: HttpRequest) -> HttpResponse:
     if page > 1 and not questions:
         raise Http404
     shown = questions[:PAGE_SIZE]
-    context = {
-        "latest_question_list": shown,
-        "sections": _sections(shown),
-        "voted": voted_on(request, shown),
+    read = partial(_look, shown)
+    # Who cannot have voted gets the numbers that came with the list.
+    counted = dict(map(attrgetter("pk", "ballots"), shown))
+    knows_all = not may_have_voted(request)
+    look = _Look(shown, counted, set()) if knows_all else read(request)
+    pages: dict[str, object] = {
         "newer_page": page - 1,
         "older_page": page + 1 if len(questions) > PAGE_SIZE else None,
     }
-    return render(request, "polls/index.html", context)
+    return own_page(request, look, read, partial(_render, request, pages))
+
+
+@dataclass
+class _Look:
+    """What a visitor sees of these questions in the list at this moment."""
+
+    questions: list[Question]
+    ballots: dict[int, int]
+    voted: set[int]
+    version = None
+
+    def shape(self) -> Hashable:
+        return tuple((q.pk, q.is_open, q.pk in self.voted) for q in self.questions)
+
+    def texts(self) -> dict[str, str]:
+        return {str(pk): phrases.ballots(n) for pk, n in self.ballots.items()}
+
+
+def _look(questions: list[Question], request: HttpRequest) -> _Look:
+    keys = own_keys(request, questions)
+    ballots, voted = ballots_with_own([q.pk for q in questions], keys)
+    return _Look(questions, ballots, voted)
+
+
+def _render(
+    request: HttpRequest, pages: dict[str, object], look: _Look, texts: Texts
+) -> str:
+    context = pages | {
+        "latest_question_list": look.questions,
+        "sections": _sections(look.questions, texts),
+        "voted": look.voted,
+    }
+    return render_to_string("polls/index.html", context, request)
 
 
 class Section(NamedTuple):
+    """Its polls are each a question, and how many ballots it has."""
+
     is_open: bool
-    polls: list[Question]
+    polls: list[tuple[Question, str]]
 
 
-def _sections(questions: list[Question]) -> list[Section]:
+def _sections(questions: list[Question], ballots: Texts) -> list[Section]:
     """Part what is open from what has closed, each in the order of the list."""
-    parted: dict[bool, list[Question]] = {True: [], False: []}
+    parted: dict[bool, list[tuple[Question, str]]] = {True: [], False: []}
     for question in questions:
-        parted[question.is_open].append(question)
+        parted[question.is_open].append((question, ballots[str(question.pk)]))
     return [Section(is_open, polls) for is_open, polls in parted.items() if polls]
 
 
