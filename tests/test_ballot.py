@@ -115,8 +115,8 @@ def test_it_costs_the_same_for_the_first_and_the_thousandth(question, red):
     for n in range(50):
         cast(question, f"{n:032}", [red])
     connection.connection.set_trace_callback(None)
-    # A savepoint and its release, around ballot, mark and total.
-    assert len(ran) == 50 * 5
+    # A savepoint and its release, around choice, ballot, mark and total.
+    assert len(ran) == 50 * 6
 
 
 def test_the_database_refuses_a_second_ballot(question):
