@@ -20,11 +20,17 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_passwords() -> Iterator[None]:
-    """Hash passwords without the work that keeps thieves busy; real servers in the tests do it all."""
+def quick_and_plain() -> Iterator[None]:
+    """Hash passwords without the work that keeps thieves busy, and speak English over plain http, whatever the site does."""
     from django.conf import settings
     from django.test import override_settings
 
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
-    with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS]):
+    with override_settings(
+        PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS],
+        SITE_URL="",
+        SECURE_SSL_REDIRECT=False,
+        LANGUAGE_CODE="en",
+        TIME_ZONE="UTC",
+    ):
         yield

@@ -94,10 +94,11 @@ def test_a_port_that_is_taken_is_one_sentence(read, host):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SystemExit) as refused:
-            read()["wait_for"](host, port, seconds=0)
-    assert str(refused.value) == (
-        f"Port {port} is in use by another program. "
-        f"Choose another one with PORT={port + 1} before the same command."
-    )
+        for given, way in (({"PORT": str(port)}, f"PORT={port + 1}"), ({}, "-b")):
+            with pytest.raises(SystemExit) as refused:
+                read(**given)["wait_for"](host, port, seconds=0)
+            assert str(refused.value) == (
+                f"Port {port} is in use by another program. "
+                f"Give the same command another one with {way}."
+            )
     read()["wait_for"](host, port, seconds=0)

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import yaml
+from django.core.management import call_command
 
 from tests.support.people import Voter
 from tests.support.servers import BIN, COMMANDS, ROOT, Site, free_port
@@ -114,6 +115,11 @@ def test_nothing_is_loose_in_the_dockerfile():
     words = [BIN / "hadolint", ROOT / "Dockerfile"]
     run = subprocess.run(words, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, "")
+
+
+@pytest.mark.once
+def test_a_platform_that_collects_static_files_unasked_finds_no_fault():
+    call_command("collectstatic", "--noinput", "--dry-run", verbosity=0)
 
 
 @pytest.mark.once
