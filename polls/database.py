@@ -69,6 +69,9 @@ class Database(Protocol):
     def explain(self, error: Exception) -> Reason:
         """Say why it cannot be used."""
 
+    def missing_limits(self) -> list[str]:
+        """Name the limits of time that somebody else was to set, and has not."""
+
     def check_health(self) -> None:
         """Raise the error that a voter would meet."""
 

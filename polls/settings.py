@@ -142,9 +142,14 @@ else:
     # Whoever serves people does not wait for ever; manage.py takes this from its commands, which may have a million
     # ballots to go through.
     _database["IS_LIMITED"] = True
+    # Whether a pooler gives the connection to somebody else after each transaction.
+    _database["IS_SHARED"] = (
+        env.choice("DATABASE_POOLER", ["session", "transaction"]) == "transaction"
+    )
     _database["OPTIONS"] = {
-        # The statement that writes ballots is prepared; Django would switch that off.
-        "prepare_threshold": 5,
+        # The statement that writes ballots is prepared; Django would switch that off. What is prepared on one
+        # connection is unknown on the next.
+        "prepare_threshold": None if _database["IS_SHARED"] else 5,
         # Seconds for each host: one that is off does not refuse, it says nothing.
         "connect_timeout": 4,
         # A standby cannot take votes; the next host may, or the same in a moment.

@@ -1,6 +1,7 @@
 """The site behind PgBouncer, over TLS: votes, changes, streams and files are as without it."""
 
 import json
+import re
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from tests.support.patient import PatientCrowd
 from tests.support.people import Voter
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import hang_up, new_database
-from tests.support.servers import load_site
+from tests.support.servers import ROOT, load_site
 
 pytestmark = [
     pytest.mark.postgresql,
@@ -17,10 +18,17 @@ pytestmark = [
     pytest.mark.xdist_group("pgbouncer"),
 ]
 
-SERVERS = [
-    "gunicorn polls.wsgi",
-    "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
-]
+# Each with the server that asks more of it: one worker keeps what it has prepared, or many threads share.
+MODES = {
+    "session": "gunicorn polls.wsgi",
+    "transaction": "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
+}
+
+
+def shipped_setup() -> str:
+    """Return what docs/postgresql.md has each connection begin with."""
+    text = (ROOT / "docs" / "postgresql.md").read_text()
+    return re.search("connect_query='(.+)'", text)[1].replace("''", "'")
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +36,20 @@ def database():
     return new_database(f"pooled_{time.monotonic_ns()}")
 
 
+@pytest.fixture(scope="module", params=MODES)
+def mode(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pooled(database):
-    with pgbouncer(database, "session") as url:
+def pooled(database, mode):
+    with pgbouncer(database, mode, shipped_setup()) as url:
         yield url
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def site(request, share, pooled):
-    return share(request.param, DATABASE_URL=pooled).ready()
+@pytest.fixture(scope="module")
+def site(share, pooled, mode):
+    return share(MODES[mode], DATABASE_URL=pooled, DATABASE_POOLER=mode).ready()
 
 
 def test_votes_through_a_pooler_are_counted_once(site, database):
@@ -64,6 +77,7 @@ def test_a_vote_through_a_pooler_is_changed_and_published(site):
     assert "2. Blue" in voter.get(f"/polls/{question}/ballots.csv").text
 
 
+@pytest.mark.parametrize("mode", ["session"], indirect=True)
 @pytest.mark.parametrize("root", ["/nowhere", "/etc/ssl/certs/ca-certificates.crt"])
 def test_a_start_does_not_trust_just_any_certificate(pooled, root):
     done = load_site(
@@ -72,3 +86,10 @@ def test_a_start_does_not_trust_just_any_certificate(pooled, root):
     assert done.returncode == 1
     (said,) = done.stderr.splitlines()
     assert "certificate" in said and "sslrootcert" in said
+
+
+def test_a_pooler_that_sets_no_limits_is_refused(database):
+    with pgbouncer(database, "transaction") as url:
+        done = load_site(DATABASE_URL=url, DATABASE_POOLER="transaction")
+    assert done.returncode == 1
+    assert "lock_timeout, statement_timeout" in done.stderr

@@ -14,6 +14,7 @@ import psycopg
 from django.conf import settings
 from django.db import transaction
 from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
 from psycopg.abc import RV, PQGen
 from psycopg.pq import PipelineStatus, TransactionStatus
 
@@ -92,9 +93,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         named = self.settings_dict["NAME"] is not None
         return named and bool(self.settings_dict["IS_LIMITED"])
 
+    @property
+    def _is_shared(self) -> bool:
+        """Tell whether each transaction may have another connection to the server, which was set up by somebody else."""
+        return bool(self.settings_dict["IS_SHARED"])
+
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        if self._is_limited:
+        if self._is_limited and self._is_shared:
+            self.connection.patience = settings.DATABASE_STATEMENT_TIMEOUT + FROZEN
+        elif self._is_limited:
             self._limit(settings.DATABASE_STATEMENT_TIMEOUT)
 
     def _limit(self, statement: int | None) -> None:
@@ -119,11 +127,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
 
+    def chunked_cursor(self) -> CursorWrapper:
+        # A cursor of the server outlives its transaction on the same connection alone.
+        if self._is_shared and not self.in_atomic_block:
+            return self.cursor()
+        return super().chunked_cursor()
+
     @contextmanager
     def long_statements(self) -> Iterator[None]:
         self.ensure_connection()
         if not self._is_limited:
             yield
+            return
+        if self._is_shared:
+            with transaction.atomic(), self._patience(None), self.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 0")
+                yield
             return
         with self.wrap_database_errors:
             self._limit(None)
@@ -158,7 +177,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return "on" in {said("default_transaction_read_only"), said("in_hot_standby")}
 
     @contextmanager
-    def _patience(self, seconds: float) -> Iterator[None]:
+    def _patience(self, seconds: float | None) -> Iterator[None]:
         connection = self.connection
         if connection is None:
             yield
@@ -178,6 +197,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             | psycopg.errors.IdleInTransactionSessionTimeout,
         )
 
+    def missing_limits(self) -> list[str]:
+        if not (self._is_limited and self._is_shared):
+            return []
+        with self.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM pg_settings WHERE setting = '0' AND name IN "
+                "('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout') ORDER BY name"
+            )
+            return [name for (name,) in cursor.fetchall()]
+
     def explain(self, error: Exception) -> Reason:
         return explain(error)
 
@@ -187,11 +216,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @contextmanager
     def big_file_lock(self) -> Iterator[bool]:
-        with self.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [BIG_FILE])
-            is_held = cursor.fetchone() == (True,)
-            try:
-                yield is_held
-            finally:
-                if is_held:
-                    cursor.execute("SELECT pg_advisory_unlock(%s)", [BIG_FILE])
+        # Of the transaction, for a pooler may end the session with it.
+        with transaction.atomic(), self.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [BIG_FILE])
+            yield cursor.fetchone() == (True,)

@@ -62,8 +62,7 @@ def _prepare() -> None:
                 _file().note_made()
         else:
             _wait_for_server()
-            if _unmigrated():
-                refuse("The database is not up to date. Run: python manage.py migrate")
+            _require_prepared()
             _add_named_organiser()
         sentence = lost_secrets()
         if sentence:
@@ -88,6 +87,17 @@ def lost_secrets() -> str:
         f"Questions {listed}: their voters are known by a secret that is not here, and nobody can vote on them. Add the "
         "SECRET_KEY of then to SECRET_KEY_FALLBACKS; if it is lost, close the polls and duplicate them."
     )
+
+
+def _require_prepared() -> None:
+    missing = database.missing_limits()
+    if missing:
+        refuse(
+            f"Behind this pooler PostgreSQL has no {', '.join(missing)}. "
+            "Let the pooler set them: docs/postgresql.md says how."
+        )
+    if _unmigrated():
+        refuse("The database is not up to date. Run: python manage.py migrate")
 
 
 def why_unusable(error: DatabaseError) -> str:

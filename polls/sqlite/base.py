@@ -148,6 +148,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         said = " ".join(str(error).split())
         return Reason(said, f"Check the data folder {folder!r}.", False)
 
+    def missing_limits(self) -> list[str]:
+        return []
+
     def check_health(self) -> None:
         """A write is tried only where one is likely to fail."""
         with self.cursor() as cursor:

@@ -17,14 +17,14 @@ from tests.support.waiting import wait_until
 
 CONFIG = """
 [databases]
-* = {server}
+* = {server} connect_query='{setup}'
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
 pool_mode = {mode}
-default_pool_size = 20
+default_pool_size = {size}
 logfile = {folder}/log
 client_tls_sslmode = require
 client_tls_key_file = {folder}/key
@@ -33,8 +33,11 @@ client_tls_cert_file = {folder}/cert
 
 
 @contextlib.contextmanager
-def pgbouncer(url: str, mode: str) -> Iterator[str]:
-    """Yield the address of the same database behind a pooler of this mode; it speaks TLS alone."""
+def pgbouncer(url: str, mode: str, setup: str = "SELECT 1") -> Iterator[str]:
+    """Yield the address of the same database behind a pooler, which speaks TLS alone.
+
+    It begins each connection with these statements, and in transaction mode has two for all.
+    """
     if not shutil.which("pgbouncer"):
         pytest.fail("PgBouncer is missing. Install it: apt-get install pgbouncer.")
     with tempfile.TemporaryDirectory() as name:
@@ -42,7 +45,11 @@ def pgbouncer(url: str, mode: str) -> Iterator[str]:
         _make_certificate(folder)
         told = psycopg.conninfo.conninfo_to_dict(url)
         own = " ".join(f"{k}={told[k]}" for k in ("host", "port", "user") if k in told)
-        text = CONFIG.format(server=own, port=port, mode=mode, folder=folder)
+        size = 2 if mode == "transaction" else 20
+        quoted = setup.replace("'", "''")
+        text = CONFIG.format(
+            server=own, port=port, mode=mode, folder=folder, setup=quoted, size=size
+        )
         (folder / "ini").write_text(text)
         words = ["pgbouncer", "-q", str(folder / "ini")]
         if os.geteuid() == 0:

@@ -100,14 +100,23 @@ class Server:
         """End it as a power cut does: no process of it says anything any more."""
         if not self.process or self.process.poll() is not None:
             return
-        pid = self.process.pid
-        # So that it has no new child meanwhile.
-        self.process.send_signal(signal.SIGSTOP)
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for process in (pid, *map(int, children)):
+        for pid in self._freeze():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def freeze(self) -> None:
+        """Let it say nothing any more, and keep its connections open."""
+        for pid in self._freeze():
+            os.kill(pid, signal.SIGSTOP)
+
+    def _freeze(self) -> list[int]:
+        """Stop the first process, so that it has no new child, and return all."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
 
     def stop(self) -> None:
         """Shut it down in order; its standby gets all that was written."""
