@@ -80,3 +80,7 @@ def main() -> int:
     else:
         write(table, time.monotonic() - began)
     return not all(isinstance(v, Verdict) and v.is_good for _, v in done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

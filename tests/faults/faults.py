@@ -66,6 +66,8 @@ def upgrade(scene: Scene) -> None:
     leads = lambda pid: len(children(pid)) > 1
     wait_until(lambda: any(map(leads, scene.workers)), 30)
     new = next(filter(leads, scene.workers))
+    # Whoever does it looks whether the new one is well.
+    scene.lasts()
     scene.site.stop(signal.SIGTERM)
     scene.master = new
 
@@ -258,7 +260,8 @@ CLOCK = Place(
     environment={
         "LD_PRELOAD": str(LIBFAKETIME),
         "FAKETIME_TIMESTAMP_FILE": "{folder}/clock",
-        "FAKETIME_NO_CACHE": "1",
+        # Seconds until it reads the file again.
+        "FAKETIME_CACHE_DURATION": "1",
         "DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
         "PYTHONPATH": str(Path(__file__).with_name("clock")),

@@ -124,7 +124,10 @@ def new_folder(disk: str | None) -> Iterator[Path]:
 def postgresql(folder: Path, has_standby: bool) -> Iterator[tuple[Pair, str]]:
     """Yield the server, with its standby perhaps, and the URL of the site's database."""
     pair = Pair(folder, Server(folder / "a"), Server(folder / "b"))
-    copy(Path(made_cluster().name) / "data", pair.primary.data)
+    made = Path(made_cluster().name) / "data"
+    copy(made, pair.primary.data)
+    # It makes the folder of the standby itself, and as another user where this one is root.
+    os.chown(folder, made.stat().st_uid, made.stat().st_gid)
     try:
         pair.primary.start()
         if has_standby:
