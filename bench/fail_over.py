@@ -47,7 +47,9 @@ def shut_down(pair: Pair) -> None:
 
 
 def demoted(pair: Pair) -> None:
-    pair.demote()
+    """Too soon: what is being committed waits for a standby that is none any more."""
+    pair.primary.set("default_transaction_read_only", "on")
+    pair.take_over()
 
 
 WAYS: list[tuple[str, Callable[[Pair], None]]] = [

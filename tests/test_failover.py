@@ -1,10 +1,14 @@
 """A PostgreSQL with a synchronous standby: what a start says of them, and what a fail-over costs."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.support.patient import PatientCrowd
+from tests.support.people import Voter
 from tests.support.servers import load_site
 from tests.support.standby import Pair, primary_with_standby
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.postgresql,
@@ -89,3 +93,25 @@ def test_votes_go_on_when_the_standby_is_promoted(site, pair, lose):
     accepted = len(crowd.accepted)
     assert site.counts(question) == (accepted, accepted)
     assert set(crowd.refused) <= {"503"}
+
+
+# A commit that is written here and waits for the standby.
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+def test_a_vote_whose_confirmation_was_lost_is_counted_once(site, pair):
+    pair.replicate()
+    question, voter = site.ask(), Voter(site.base)
+    red, _ = voter.open_ballot(question)
+    pair.standby.freeze()
+    with ThreadPoolExecutor(1) as thread:
+        sent = thread.submit(voter.vote, red, question)
+        wait_until(
+            lambda: pair.primary.ask(f"SELECT pg_terminate_backend(pid) {WAITING}")
+        )
+        answer = sent.result()
+    pair.standby.thaw()
+    assert answer.status == 503 and "may not have been counted" in answer.text
+    assert site.counts(question) == (1, 1)
+    assert voter.press(answer.text).status == 302
+    assert site.counts(question) == (1, 1)

@@ -154,6 +154,16 @@ def test_a_worker_that_is_replaced_while_the_database_is_away_stops_nothing(
 
 
 @server_only
+def test_a_start_waits_for_a_database_that_is_not_there_yet(start):
+    site = start("true")
+    site.stop()
+    with away(site.environment["DATABASE_URL"]):
+        site.restart("gunicorn polls.wsgi")
+        wait_until(lambda: "Waiting 30 s for it." in site.output())
+    assert Voter(site.ready().base).get("/polls/").status == 200
+
+
+@server_only
 def test_a_server_database_gets_no_unasked_account(site):
     assert "password" not in site.output()
 

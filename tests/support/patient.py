@@ -26,7 +26,7 @@ class PatientCrowd:
         self._threads = ThreadPoolExecutor(number)
         self._voters = [self._threads.submit(self._vote_on) for _ in range(number)]
 
-    def wait_for_votes(self, number: int, seconds: float = 30) -> None:
+    def wait_for_votes(self, number: int, seconds: float = 60) -> None:
         """Wait until so many more are accepted."""
         enough = len(self.accepted) + number
         wait_until(lambda: len(self.accepted) >= enough, seconds)

@@ -63,7 +63,7 @@ def load_site(**environment: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"DATABASE_WAIT": "1"} | environment,
         text=True,
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
 
 

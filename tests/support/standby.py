@@ -78,7 +78,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self.answers, 20, every=0.05)
+        wait_until(self.answers, 60, every=0.05)
 
     def answers(self) -> bool:
         try:
@@ -100,23 +100,32 @@ class Server:
         """End it as a power cut does: no process of it says anything any more."""
         if not self.process or self.process.poll() is not None:
             return
-        for pid in self._freeze():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.freeze()
+        # First the children, which cannot be found without their parent.
+        for pid in reversed(list(self._processes())):
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def freeze(self) -> None:
         """Let it say nothing any more, and keep its connections open."""
-        for pid in self._freeze():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
-    def _freeze(self) -> list[int]:
-        """Stop the first process, so that it has no new child, and return all."""
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for pid in self._processes():
+            # The first one has no new child meanwhile, but one may have just ended.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _processes(self) -> Iterator[int]:
+        """Yield the first one, and then its children."""
         assert self.process
-        self.process.send_signal(signal.SIGSTOP)
         pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *map(int, children)]
+        yield pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        yield from map(int, children.split())
 
     def stop(self) -> None:
         """Shut it down in order; its standby gets all that was written."""
@@ -163,7 +172,7 @@ class Pair:
         _run("pg_basebackup", "-d", connection, *copy)
         self.standby.start()
         self.primary.set("synchronous_standby_names", "standby")
-        wait_until(self.is_synchronous, 20, every=0.05)
+        wait_until(self.is_synchronous, 60, every=0.05)
 
     def replicate(self) -> None:
         """Have a standby again, if the last one was promoted."""
@@ -182,6 +191,9 @@ class Pair:
     def demote(self) -> None:
         """Promote the standby while the primary goes on, and takes no writes: nobody's connection breaks."""
         self.primary.set("default_transaction_read_only", "on")
+        # A commit would wait for its standby for ever.
+        busy = "SELECT FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()"
+        wait_until(lambda: not self.primary.ask(busy))
         self.take_over()
 
     def take_over(self) -> None:
