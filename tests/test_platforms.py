@@ -30,7 +30,7 @@ def test_the_procfile_starts_a_site_that_takes_votes(start, request):
     site = start("true", WEB_CONCURRENCY="3", **platform, **proxy)
     site.process.wait(10)
     site.manage("migrate", "-v0", "polls", "zero")
-    assert site.restart("honcho start release").process.wait(60) == 0
+    assert site.restart("honcho start release").process.wait(120) == 0
     site.restart("honcho start web")
     request.addfinalizer(site.stop)
     site.ready()
