@@ -22,11 +22,12 @@ from django.utils import timezone
 
 from polls.backup import archive
 from polls.counting.ballots_csv import fix_fingerprint
-from polls.models import Ballot, Choice, Question
+from polls.models import Ballot, Choice, Mark, Question
 from polls.retention import forget_voters
 from polls.voting.cast import cast
 from polls.voting.identity import make_codes, voter_key
 from tests.support.ballots import voted
+from tests.support.disks import small_disk
 from tests.support.postgres import empty_database
 from tests.support.races import outcome, race
 from tests.support.servers import ROOT
@@ -115,15 +116,6 @@ def test_it_works(kept, place, tmp_path):
         order = Question.objects.get(question_text="Order?")
         cast(order, f"{0:032}", [order.choice_set.last().pk])
         assert order.ballot_set.count() == 3
-
-
-def test_it_says_which_polls_want_another_secret(kept, place, settings):
-    open_ = [q.pk for q in Question.objects.all() if q.is_open]
-    settings.SECRET_KEY = "another" * 8
-    with using(place):
-        said = run("restore", kept)
-    listed = ", ".join(map(str, open_))
-    assert f"Questions {listed}: their voters are known by a secret that is " in said
 
 
 def test_it_names_the_secret_and_leaves_it_out(kept, tmp_path, settings):
@@ -221,14 +213,50 @@ def test_a_backup_of_another_version_is_refused(place, tmp_path):
         assert not connection.introspection.table_names()
 
 
-def test_rows_that_the_database_refuses_leave_nothing(kept, place):
-    receipts = list(Ballot.objects.values_list("receipt", flat=True)[:2])
-    double = lambda lines: [line.replace(*receipts) for line in lines]
+@pytest.mark.sqlite
+@pytest.mark.server
+def test_a_disk_that_is_too_small_gets_nothing(question, tmp_path):
+    """Also where all is written, and there is no room to take the log into the file."""
+    red = question.choice_set.first()
+    numbers = range(10_000)
+    ballots = Ballot.objects.bulk_create(
+        Ballot(question=question, voter_key=f"{n:032}", receipt=f"{n:012}")
+        for n in numbers
+    )
+    Mark.objects.bulk_create(Mark(ballot=ballot, choice=red) for ballot in ballots)
+    run("backup", tmp_path / "kept")
+    with small_disk(tmp_path / "disk", "4400k") as disk:
+        with using(str(disk / "polls.sqlite3")):
+            with pytest.raises(CommandError, match="full.* Nothing is kept"):
+                run("restore", tmp_path / "kept")
+        assert [path.name for path in disk.iterdir()] == ["polls.sqlite3.lock"]
+
+
+def test_rows_that_refer_to_none_leave_nothing(kept, place):
+    def change(lines: list[str]) -> list[str]:
+        first = next(n for n, line in enumerate(lines) if '"polls_mark"' in line) + 1
+        pk, ballot, _choice, rank = json.loads(lines[first])
+        return [*lines[:first], f"[{pk},{ballot},999,{rank}]", *lines[first + 1 :]]
+
     with using(place):
-        with pytest.raises(CommandError, match="polls_ballot: the database refuses"):
-            run("restore", rewritten(kept, double))
+        with pytest.raises(CommandError, match="the database refuses them"):
+            run("restore", rewritten(kept, change))
         there = connection.introspection.table_names()
         assert not there or not User.objects.exists()
+
+
+def test_a_restore_says_what_was_amiss_before(question, place, tmp_path, settings):
+    voted(question, "1", "2")
+    Choice.objects.filter(choice_text="Red").update(votes=7, revision=7)
+    run("backup", tmp_path / "kept")
+    settings.SECRET_KEY = "another" * 8
+    out = io.StringIO()
+    with using(place):
+        with pytest.raises(CommandError, match="not add up. All is restored as it was"):
+            call_command("restore", tmp_path / "kept", stdout=out)
+        assert Choice.objects.get(choice_text="Red").votes == 7
+    lost = f"Questions {question.pk}: their voters are known by a secret that is not"
+    assert lost in out.getvalue()
 
 
 def test_a_database_with_polls_is_refused_and_stays(kept):

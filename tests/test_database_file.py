@@ -19,6 +19,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from polls.models import Ballot, Choice, Question
+from tests.support import disks
 from tests.support.ballots import vote
 from tests.support.servers import ROOT
 
@@ -286,13 +287,8 @@ def test_votes_go_on_where_a_log_of_full_size_has_no_room(folder):
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB, which a log of SQLite's usual size would fill alone."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]
-    if subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("only root can mount a disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with disks.small_disk(tmp_path / "disk", "2m") as disk:
+        yield disk
 
 
 @pytest.mark.server

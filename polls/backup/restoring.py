@@ -26,19 +26,32 @@ def check(file: IO[bytes], report: Report) -> None:
 
 def restore(file: IO[bytes], report: Report) -> Iterator[Sum]:
     """Write all of the file; yield each table that is the same now. Raises NotRestored or NotEmpty; then nothing is kept."""
-    with database.copying.empty_place():
-        _require_empty()
-        call_command("migrate", verbosity=0)
-        archive.require_migrated()
-        models = rows.all_models()
-        with transaction.atomic():
-            with database.cursor() as cursor:
-                names = [model._meta.db_table for model in models]
-                database.copying.begin(cursor, names)
-            # Race: somebody may have written to it until the lock was taken.
+    try:
+        with database.copying.empty_place():
             _require_empty()
-            _delete_what_migrate_made(models)
-            yield from _fill(file, report)
+            call_command("migrate", verbosity=0)
+            archive.require_migrated()
+            with transaction.atomic():
+                _begin()
+                yield from _fill(file, report)
+    except DatabaseError as error:
+        raise _refused("The rows", error) from error
+
+
+def _begin() -> None:
+    models = rows.all_models()
+    with database.cursor() as cursor:
+        database.copying.begin(cursor, [model._meta.db_table for model in models])
+    # Race: somebody may have written to it until the lock was taken.
+    _require_empty()
+    _delete_what_migrate_made(models)
+
+
+def _refused(what: str, error: Exception) -> NotRestored:
+    reason = " ".join(str(error).split())
+    return NotRestored(
+        f"{what}: the database refuses them ({reason}). Nothing is kept."
+    )
 
 
 def _require_empty() -> None:
@@ -77,10 +90,8 @@ def _fill(file: IO[bytes], report: Report) -> Iterator[Sum]:
 def _insert(model: Model, part: Chunk) -> None:
     try:
         rows.insert(model, part.rows)
-    except DatabaseError as error:
-        raise NotRestored(
-            f"{part.table.name}: the database refuses its rows ({' '.join(str(error).split())}). Nothing is kept."
-        ) from error
+    except (DatabaseError, TypeError, ValueError) as error:
+        raise _refused(f"The rows of {part.table.name}", error) from error
 
 
 def _finish(model: Model, part: Sum) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 
 from ..database import NotEmpty
@@ -34,7 +34,7 @@ def empty_place() -> Iterator[None]:
         connection.settings_dict["NAME"] = draft
         try:
             yield
-            # The log goes into the file with the last connection.
+            _empty_log()
             connection.close()
             _move(draft, place)
         finally:
@@ -50,6 +50,14 @@ def _require_nothing_at(place: str) -> None:
                 f"{place}{suffix} is there. Stop the site and move {place}, {place}-wal and {place}-shm away, as far as "
                 "they are there; or name another place."
             )
+
+
+def _empty_log() -> None:
+    """Move what is in the log into the file: the end of a connection does so too, and says nothing of a full disk."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if cursor.fetchone()[0]:
+            raise OperationalError("somebody else reads the new file")
 
 
 def _delete(path: str) -> None:

@@ -39,11 +39,16 @@ class Command(BaseCommand):
         except OSError as error:
             self.progress.clear()
             raise CommandError(f"{error.filename or file}: {error.strerror}.") from None
-        call_command("recount", verbosity=verbosity, stdout=self.stdout)
         self.stdout.write(
             f"Everybody logs in again. The secret of this place is {secret.place()}."
         )
         self.stdout.write(lost_secrets() or "It knows all voters.")
+        try:
+            call_command("recount", verbosity=verbosity, stdout=self.stdout)
+        except CommandError as error:
+            raise CommandError(
+                f"{error} All is restored as it was, so it did not before."
+            ) from None
 
     def _restore(self, file: IO[bytes]) -> None:
         for done in restoring.restore(file, self.progress.said):
