@@ -26,13 +26,7 @@ class Command(BaseCommand):
     def handle(self, file: str, verbosity: int, **options: object) -> None:
         self.progress = Progress(self.stderr, verbosity)
         try:
-            if file == "-":
-                self._restore(sys.stdin.buffer)
-            else:
-                with Path(file).open("rb") as opened:
-                    restoring.check(opened, self.progress.said)
-                    opened.seek(0)
-                    self._restore(opened)
+            self._read(file)
         except (NotRestored, NotEmpty) as refusal:
             self.progress.clear()
             raise CommandError(str(refusal)) from None
@@ -46,9 +40,17 @@ class Command(BaseCommand):
         try:
             call_command("recount", verbosity=verbosity, stdout=self.stdout)
         except CommandError as error:
-            raise CommandError(
-                f"{error} All is restored as it was, so it did not before."
-            ) from None
+            why = "All is restored as it was, so it did not before."
+            raise CommandError(f"{error} {why}") from None
+
+    def _read(self, file: str) -> None:
+        if file == "-":
+            self._restore(sys.stdin.buffer)
+            return
+        with Path(file).open("rb") as opened:
+            restoring.check(opened, self.progress.said)
+            opened.seek(0)
+            self._restore(opened)
 
     def _restore(self, file: IO[bytes]) -> None:
         for done in restoring.restore(file, self.progress.said):
