@@ -1,6 +1,7 @@
 """All faults, on each server and database: python -m tests.faults [--only NAME...] writes docs/faults.md, or prints some rows of it."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -53,15 +54,13 @@ def rows(names: list[str]) -> Iterator[Row]:
             yield Row(fault, server, database)
 
 
-def write(table: str, seconds: float) -> None:
+def write(table: str, took: str) -> None:
     """Keep the words of the page, and put the table in the place of the last one."""
     with new_folder(None) as folder, postgresql(folder, False) as (_, url):
         about = machine(url)
     page = ROOT / "docs" / "faults.md"
     words = page.read_text().partition(BEGINS)[0]
-    page.write_text(
-        f"{words}{BEGINS}\n{about} {seconds / 60:.0f} minutes.\n\n{table}\n"
-    )
+    page.write_text(f"{words}{BEGINS}\n{about} {took}\n\n{table}\n")
 
 
 def main() -> int:
@@ -70,7 +69,7 @@ def main() -> int:
     only = parser.parse_args().only
     # Before there are threads.
     made_data(), made_cluster()
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         done = list(threads.map(Row.measure, rows(only or list(FAULTS))))
     lines = [HEAD, ["---"] * len(HEAD), *(row.cells(verdict) for row, verdict in done)]
@@ -78,7 +77,10 @@ def main() -> int:
     if only:
         print(table)
     else:
-        write(table, time.monotonic() - began)
+        write(
+            table,
+            f"{(time.monotonic() - began) / 60:.0f} minutes; load average before: {load:.1f}.",
+        )
     return not all(isinstance(v, Verdict) and v.is_good for _, v in done)
 
 
