@@ -274,8 +274,13 @@ def _postgresql(name: str, url: str) -> dict[str, Any]:
     except psycopg.ProgrammingError as error:
         # Other sentences of libpq quote what may be the password.
         option = re.search('query parameter: (".*")', str(error))
-        why = f"no option {option[1]}" if option else "a % in a password is %25"
-        refuse(f"{name} cannot be read: PostgreSQL knows {why}. {DATABASE_URLS}")
+        if option:
+            refuse(
+                f"{name} has the option {option[1]}, which PostgreSQL does not know."
+            )
+        refuse(
+            f"{name} cannot be read. Write %25 for a % in the password. {DATABASE_URLS}"
+        )
     hosts, ports = given.get("host", ""), given.get("port", "")
     if "@" in hosts:
         refuse(f"{name} has an @ too many. In a password, write %40 for it.")

@@ -1,5 +1,6 @@
 """A PostgreSQL with a synchronous standby: what a start says of them, and what a fail-over costs."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -93,6 +94,22 @@ def test_votes_go_on_when_the_standby_is_promoted(site, pair, lose):
     accepted = len(crowd.accepted)
     assert site.counts(question) == (accepted, accepted)
     assert set(crowd.refused) <= {"503"}
+
+
+def test_a_stream_goes_on_with_the_promoted_standby(site, pair):
+    """Also while the old primary would still answer."""
+    pair.replicate()
+    question, viewer = site.ask(), Voter(site.base)
+    if site.serves_wsgi:
+        assert viewer.get(f"/polls/{question}/live/").status == 204
+        return
+    with viewer.watching(f"/polls/{question}/live/") as events:
+        assert json.loads(next(events))["ballots"] == 0
+        pair.demote()
+        crowd = PatientCrowd(site.base, question, 1)
+        crowd.wait_for_votes(1)
+        crowd.stop()
+        assert json.loads(next(events))["ballots"] >= 1
 
 
 # A commit that is written here and waits for the standby.

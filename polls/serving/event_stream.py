@@ -222,6 +222,8 @@ def say_all(
 
 def _ask(ask: Callable[[A], T], argument: A) -> T:
     """Ask the database; if it fails, the next tick connects anew."""
+    # Stale read: a server that has become a standby would answer for ever, and hear of no vote.
+    connection.close_if_unusable_or_obsolete()
     try:
         return ask(argument)
     except DatabaseUnavailable:
