@@ -261,9 +261,11 @@ def test_it_closes_by_the_clock(client, ask, monkeypatch, policy, shown):
     vote(client, question, "Red")
     for _ in range(2):
         assert shown not in results(client, question)
+        assert "Closed polls" not in client.get("/polls/").text
     monkeypatch.setattr(timezone, "now", lambda: question.closes_at)
     for _ in range(2):
         assert shown in results(client, question)
+        assert "Closed polls" in client.get("/polls/").text
 
 
 def test_an_organiser_is_answered_by_the_view(ann, admin_client, question):
