@@ -63,6 +63,9 @@ class Database(Protocol):
 
     def cursor(self) -> CursorWrapper: ...
 
+    def prepared_cursor(self) -> CursorWrapper:
+        """Return a cursor for what pages ask again and again: the database keeps its statements ready."""
+
     def is_busy(self, error: BaseException | None) -> bool:
         """Tell whether it refused for a moment, as when others hold a lock: what was to be written is certainly not."""
 

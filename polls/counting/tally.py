@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypedDict
 
-from django.db import connection
 from django.utils.translation import gettext, ngettext
 
 from .. import phrases
+from ..database import database
 from ..kinds import KINDS
 from ..models import OwnBallot, Question, QuestionQuerySet
 from . import rounds
@@ -179,7 +179,7 @@ def choices_with_own(
 
     In SQL: each page of a voter asks this, and Django takes longer to build it than the database to answer it.
     """
-    with connection.cursor() as cursor:
+    with database.prepared_cursor() as cursor:
         if voter_key:
             cursor.execute(_WITH_OWN, [question.pk, question.pk, voter_key])
         else:
@@ -210,7 +210,7 @@ def ballots_with_own(
             " UNION ALL SELECT question_id, -1 FROM polls_ballot"
             f" WHERE question_id IN ({_places(ids)}) AND voter_key IN ({_places(keys)})"
         )
-    with connection.cursor() as cursor:
+    with database.prepared_cursor() as cursor:
         cursor.execute(sql, [*ids, *ids, *keys] if keys else ids)
         rows = cursor.fetchall()
     counted = {pk: ballots for pk, ballots in rows if ballots >= 0}

@@ -113,6 +113,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor: base.SQLiteCursorWrapper = super().create_cursor(name)
         return cursor
 
+    def prepared_cursor(self) -> CursorWrapper:
+        # SQLite's driver keeps all of them.
+        return self.cursor()
+
     def _start_transaction_under_autocommit(self) -> None:
         if self.file and self.file.cannot_write:
             self._make_room()
