@@ -189,17 +189,25 @@ def kept_secret(path: Path) -> str:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             make_secret(path)
-        return path.read_text().strip()
     except OSError as error:
         refuse_folder("DATA_DIR", path.parent, error)
+    return _read_kept(path).strip()
 
 
 def kept_secrets(path: Path) -> list[str]:
     """Return the secrets in this file, a line each; none if there is no file."""
+    lines = _read_kept(path).splitlines() if path.exists() else []
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read_kept(path: Path) -> str:
     try:
-        return path.read_text().split() if path.exists() else []
+        return path.read_text()
     except OSError as error:
-        refuse_folder("DATA_DIR", path.parent, error)
+        # Made by a command that somebody else ran, say.
+        refuse(
+            f"{str(path)!r} cannot be read ({error.strerror}). Give the file to the user who runs the site."
+        )
 
 
 def make_secret(path: Path) -> None:
@@ -207,6 +215,8 @@ def make_secret(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(50))
+            file.flush()
+            os.fsync(file.fileno())
         # Several workers may start at once: the first link wins, all read it.
         os.link(draft, path)
     except FileExistsError:
@@ -252,8 +262,10 @@ def _sqlite(name: str, url: str) -> dict[str, Any]:
         # In memory, every worker would have another one.
         refuse(f"{name} names no database that is kept. {DATABASE_URLS}")
     for option, value in options.items():
-        if option != "timeout" or not value.isdecimal():
+        if option != "timeout":
             refuse(f"{name} has the option {option!r}. {DATABASE_URLS}")
+        if not value.isdecimal():
+            refuse(f"{name} has the timeout {value!r}. Use seconds: ?timeout=9.")
     return {
         "NAME": path,
         "OPTIONS": {key: int(value) for key, value in options.items()},

@@ -85,6 +85,24 @@ def test_older_secrets_come_from_the_environment_and_the_folder(load, tmp_path):
     assert [one[0] for one in made.SECRET_KEY_FALLBACKS] == ["a", "A", "b", "c"]
 
 
+def test_a_secret_in_the_folder_may_be_a_sentence(load, tmp_path):
+    (tmp_path / "data").mkdir()
+    kept = "a sentence that nobody else has ever said"
+    (tmp_path / "data" / "secret_key_fallbacks").write_text(f"{kept}\n\n{'b' * 40}\n")
+    assert load().SECRET_KEY_FALLBACKS == [kept, "b" * 40]
+
+
+@pytest.mark.parametrize("name", ["secret_key", "secret_key_fallbacks"])
+def test_a_secret_that_cannot_be_read_is_named(load, tmp_path, capsys, name):
+    """As one of another user. Here it is a folder: the user who tests may be root, who can read every file."""
+    (tmp_path / "data" / name).mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        load()
+    said = capsys.readouterr().err
+    assert said.startswith(f"'{tmp_path}/data/{name}' cannot be read")
+    assert "Give the file to the user who runs the site." in said
+
+
 def test_site_url_switches_to_production(load):
     made = load(SITE_URL="https://polls.example.org")
     assert "polls.example.org" in made.ALLOWED_HOSTS
@@ -298,6 +316,12 @@ def test_an_address_of_sqlite_has_a_file_and_a_timeout(load, tmp_path):
     made = load(DATABASE_URL=url).DATABASES["default"]
     assert made["NAME"] == f"{tmp_path}/a b.sqlite3"
     assert made["OPTIONS"]["timeout"] == 3
+
+
+def test_a_timeout_that_is_none_is_said_to_be_wrong(load, capsys):
+    with pytest.raises(SystemExit):
+        load(DATABASE_URL="sqlite:////tmp/x.sqlite3?timeout=soon")
+    assert "DATABASE_URL has the timeout 'soon'. Use seconds" in capsys.readouterr().err
 
 
 def test_hosts_are_split_and_the_usual_port_is_left_out(load):
