@@ -145,15 +145,18 @@ def _gauge(name: str, help_: str, value: float | None = None) -> GaugeMetricFami
     return GaugeMetricFamily(name, help_, value=value, labels=labels)
 
 
+def _count_in_files(path: Path, number: int) -> None:
+    """Have the library count in the files of this number; it knows no other way to be told."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(path)
+    values.ValueClass = values.MultiProcessValue(lambda: number)
+
+
 class Numbers:
     """What this process counts."""
 
     def __init__(self, path: Path) -> None:
         self.folder = Folder(path)
-        number = self.folder.take_number()
-        # Where the library makes its files.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(path)
-        values.ValueClass = values.MultiProcessValue(lambda: number)
+        _count_in_files(path, self.folder.take_number())
         counter = functools.partial(Counter, registry=None)
         gauge = functools.partial(Gauge, registry=None, multiprocess_mode="livesum")
         histogram = functools.partial(Histogram, registry=None)

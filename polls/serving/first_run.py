@@ -53,13 +53,7 @@ def prepare() -> None:
 def _prepare() -> None:
     try:
         if connection.vendor == "sqlite":
-            # Race: of the workers that start together one prepares, while the others wait.
-            with file_lock(f"{connection.settings_dict['NAME']}.lock", timeout=None):
-                if _unmigrated():
-                    call_command("migrate", verbosity=0)
-                _fill()
-                _keep_private()
-                _file().note_made()
+            _prepare_file()
         else:
             _wait_for_server()
             _require_prepared()
@@ -75,6 +69,16 @@ def _prepare() -> None:
         print(sentence, file=sys.stderr, flush=True)
     finally:
         connection.close()
+
+
+def _prepare_file() -> None:
+    # Race: of the workers that start together one prepares, while the others wait.
+    with file_lock(f"{connection.settings_dict['NAME']}.lock", timeout=None):
+        if _unmigrated():
+            call_command("migrate", verbosity=0)
+        _fill()
+        _keep_private()
+        _file().note_made()
 
 
 def lost_secrets() -> str:

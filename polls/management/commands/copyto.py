@@ -29,29 +29,32 @@ class Command(BaseCommand):
             archive.require_migrated()
         except NotRestored as refusal:
             raise CommandError(str(refusal)) from None
-        progress = Progress(self.stderr, verbosity)
-        # The other database is that of a process of its own, with all that the settings make of its address.
-        environment = os.environ | {"DATABASE_URL": database_url}
-        environment.pop("DATABASE_URL_FILE", None)
-        other = subprocess.Popen(
-            [sys.executable, settings.BASE_DIR / "manage.py", "restore", "-"],
-            env=environment,
-            stdin=subprocess.PIPE,
-        )
-        assert other.stdin
-        try:
-            with other.stdin:
-                for _done in archive.write(other.stdin, progress.said):
-                    # The other process says so, as soon as it has read it again.
-                    progress.clear()
-        except BrokenPipeError:
-            # The other process has said why.
-            pass
-        finally:
-            progress.clear()
-            status = other.wait()
-        if status:
+        if _copy(database_url, Progress(self.stderr, verbosity)):
             raise CommandError("The copy is not there, or does not add up: see above.")
         self.stdout.write(
             "The site uses the copy once DATABASE_URL names it. Votes since this began are in the old database alone."
         )
+
+
+def _copy(database_url: str, progress: Progress) -> int:
+    """Return with what status the process ends that has the other database, with all that the settings make of its address."""
+    environment = os.environ | {"DATABASE_URL": database_url}
+    environment.pop("DATABASE_URL_FILE", None)
+    other = subprocess.Popen(
+        [sys.executable, settings.BASE_DIR / "manage.py", "restore", "-"],
+        env=environment,
+        stdin=subprocess.PIPE,
+    )
+    assert other.stdin
+    try:
+        with other.stdin:
+            for _done in archive.write(other.stdin, progress.said):
+                # The other process says so, as soon as it has read it again.
+                progress.clear()
+    except BrokenPipeError:
+        # The other process has said why.
+        pass
+    finally:
+        progress.clear()
+        status = other.wait()
+    return status
