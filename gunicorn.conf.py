@@ -200,7 +200,7 @@ def when_ready(server: Arbiter) -> None:
 
 
 def pre_exec(server: Arbiter) -> None:
-    """Lay inherited sockets from descriptor 3 on, where the master looks that USR2 starts: gunicorn does not."""
+    """Put the sockets of systemd where the master that USR2 starts looks for them, which gunicorn forgets: at 3 and on."""
     if server.systemd:
         # Out of the way of each other.
         kept = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in server.LISTENERS]

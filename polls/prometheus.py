@@ -65,7 +65,7 @@ class Folder:
             number += 1
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()} {HERE}".encode())
-        self._forget_present(number)
+        self._forget_gauges(number)
         for kind in KINDS:
             _prepare(self.path / f"{kind}_{number}.db")
         return number
@@ -73,12 +73,12 @@ class Folder:
     def _lock_path(self, number: int) -> Path:
         return self.path / f"worker-{number}.lock"
 
-    def _forget_present(self, number: int) -> None:
-        """Forget what was so at the end of the worker that had this number: its viewers have gone."""
+    def _forget_gauges(self, number: int) -> None:
+        """Delete the gauges of the worker that had this number and has ended: its viewers have gone."""
         (self.path / f"gauge_livesum_{number}.db").unlink(missing_ok=True)
 
     def workers(self) -> dict[int, int]:
-        """Return what counts at this moment, by number: a process of this machine, or 0. Of others, forget what was so."""
+        """Return the processes that count, by number, 0 for one in another container; delete the gauges of those that ended."""
         found = {}
         for path in self.path.glob("worker-*.lock"):
             number = int(path.stem.removeprefix("worker-"))
@@ -86,7 +86,7 @@ class Folder:
             if lock is None:
                 found[number] = _read(path)
             else:
-                self._forget_present(number)
+                self._forget_gauges(number)
                 os.close(lock)
         return found
 
@@ -112,7 +112,7 @@ def _prepare(path: Path) -> None:
 
 
 class _Present(Collector):
-    """What is so at this moment, and nobody counts: how many workers, their descriptors, the room on the disk."""
+    """Gauges that are read when somebody asks: how many workers, their descriptors, the room on the disk."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -182,7 +182,7 @@ class Numbers:
     def text(self) -> bytes:
         """Return the numbers of all workers, as Prometheus reads them."""
         registry = CollectorRegistry()
-        # First, for it forgets some of what the second reads.
+        # First, for it deletes the gauges of ended workers, which the second would add up.
         registry.register(_Present(self.folder))
         MultiProcessCollector(registry, str(self.folder.path))
         return generate_latest(registry)

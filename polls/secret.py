@@ -71,7 +71,7 @@ def use_next() -> bool:
     if not settings.NEXT_KEPT.exists():
         return False
     used = env.kept_secrets(settings.SECRET_KEPT)
-    # Killed between these two, the site has one secret in two places, and none too few.
+    # Killed between these two, the site has the secret of today in both files, and has lost none.
     _keep_older(list(dict.fromkeys(used + env.kept_secrets(settings.OLDER_KEPT))))
     os.replace(settings.NEXT_KEPT, settings.SECRET_KEPT)
     return True

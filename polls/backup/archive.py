@@ -26,7 +26,7 @@ from . import rows
 from .rows import Model, Table
 
 FORMAT = "polls backup 1"
-# Bytes: no line is longer, and of another kind of file no more is read.
+# Bytes. No line of a backup is longer, and of a file that is none no more is read into memory.
 LONGEST = 16 * 1024 * 1024
 
 # Is told the table, how many of its rows are done, and how many there are.

@@ -1,6 +1,6 @@
 """What is copied: the rows of all tables, as lines of JSON that are the same whatever the database.
 
-In the order of their ids, which tells no more than the ids do: not which row was changed last.
+In the order of their ids, so that the place of a row does not tell when it was changed.
 """
 
 import itertools

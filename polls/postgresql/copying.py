@@ -16,7 +16,7 @@ def empty_place() -> AbstractContextManager[None]:
 def begin(cursor: CursorWrapper, tables: Sequence[str]) -> None:
     # A site that is running there shows what it had, and writes nothing meanwhile.
     cursor.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
-    # Else the server would remember each row until the end.
+    # Else the server would keep each row in memory until the commit, to check where it refers to.
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 

@@ -2,8 +2,8 @@
 
 A thousand spectators cost as much as one; those of each language have pages of their own, and a cookie that says which
 language is none here. Whoever has voted, logged in, or opened a ballot page before has another cookie and is told
-what the database says now (own_pages): what a person has just done that person sees at once, on any worker. A vote is checked against the
-question once more when it is written.
+what the database says now (own_pages): what a person has just done that person sees at once, on any worker. A vote
+is checked against the question once more when it is written.
 
 Stale read: each worker has a cache of its own, and the next request may reach another worker. So who names a newer
 version of the tally than a page has (a browser that reloads, a program that polls, live.js) is answered from the
