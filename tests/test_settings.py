@@ -24,7 +24,7 @@ def run(tmp_path, *words, **environment):
         | environment,
         text=True,
         capture_output=True,
-        timeout=30,
+        timeout=120,
     )
 
 
