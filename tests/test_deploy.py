@@ -227,7 +227,7 @@ def test_the_purge_runs_as_the_site_does():
     )
     assert "ExecStart=/srv/polls/.venv/bin/python manage.py purge --yes" in purge
     # The same user, folders, database and promises.
-    words = ("User", "WorkingDirectory", "StateDirectory", "#Load", "#Environment")
+    words = ("User", "WorkingDirectory", "StateDirectory", "#Load", "#Env", "Env")
     for line in site:
         assert not line.startswith(words) or line in purge
 
