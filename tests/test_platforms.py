@@ -1,7 +1,6 @@
 """The files by which platforms start the site: they say what is there, and the site they start takes votes."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from django.core.management import call_command
 
+from tests.support.nginx import write_config
 from tests.support.people import Voter
 from tests.support.servers import BIN, COMMANDS, ROOT, Site, free_port
 from tests.support.waiting import wait_until
@@ -76,24 +76,12 @@ def container(tmp_path_factory):
 def proxy(container, tmp_path_factory):
     """The nginx of compose.yaml before the container."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    text = "".join(
-        (ROOT / "deploy" / name).read_text()
-        for name in ("nginx-http.conf", "nginx-compose.conf")
-    )
-    for old, new in {
+    ours = {
         "listen 80;": f"listen 127.0.0.1:{port};",
         "http://web:8000": container.base,
         "/var/cache/polls": f"{folder}/cache",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    kinds = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
-    paths = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    user = "user root;" if os.getuid() == 0 else ""
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"{user} daemon off; pid {folder}/pid; events {{}}\nhttp {{\n{paths}\n{text}\n}}"
-    )
+    }
+    config = write_config(folder, "nginx-compose.conf", ours)
     nginx = subprocess.Popen(["nginx", "-c", config, "-e", folder / "log"])
     base = f"http://127.0.0.1:{port}"
     wait_until(lambda: answers(base))

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from tests.faults.scene import POSTGRESQL, SQLITE, Place, Scene, children
+from tests.faults.scene import POSTGRESQL, SQLITE, Place, Scene
 from tests.support.people import Voter
+from tests.support.servers import children
 from tests.support.waiting import wait_until
 
 SERVERS = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.ledger import Voters
-from tests.support.servers import ROOT, Site
+from tests.support.servers import ROOT, Site, children
 from tests.support.standby import Pair, Server, primary_with_standby
 
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
@@ -70,13 +70,6 @@ class Place:
     # The size of a disk of its own, by database.
     disk: Mapping[str, str] = field(default_factory=dict)
     has_standby: bool = False
-
-
-def children(pid: int) -> list[int]:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-        return [int(child) for child in text.split()]
-    return []
 
 
 @functools.cache

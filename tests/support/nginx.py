@@ -34,6 +34,23 @@ def takes_connections(port: int) -> bool:
     return True
 
 
+def write_config(folder: Path, site: str, changes: Mapping[str, str]) -> Path:
+    """Write nginx-http.conf and this file of deploy/, with `changes`, and around them what Debian has there."""
+    shipped = (ROOT / "deploy" / name for name in ("nginx-http.conf", site))
+    text = "\n".join(file.read_text() for file in shipped)
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    paths = [f"{name}_temp_path {folder}/{name};" for name in BUFFERS]
+    logs = f"access_log {folder}/access.log; error_log {folder}/error.log"
+    main = folder / "nginx.conf"
+    main.write_text(
+        f"{USER}daemon off; pid {folder}/pid;\nevents {{}}\n"
+        f"http {{\n{' '.join(paths)}\n{logs}; gzip on;\n{text}\n}}\n"
+    )
+    return main
+
+
 class Nginx:
     """An nginx before the sites at these ports, with what `changes` puts in the place of words of the shipped files."""
 
@@ -58,9 +75,7 @@ class Nginx:
         self.process.wait(10)
 
     def _write(self, ports: tuple[int, ...], changes: Mapping[str, str]) -> Path:
-        """Write the shipped files with our own ports and folders, and around them what Debian has there."""
-        shipped = (ROOT / "deploy" / name for name in ("nginx-http.conf", "nginx.conf"))
-        text = "\n".join(file.read_text() for file in shipped)
+        """Write the shipped files with our own ports and folders."""
         server = "server 127.0.0.1:{} max_fails=0;"
         live = f"/etc/letsencrypt/live/{NAME}"
         ours = {
@@ -74,17 +89,7 @@ class Nginx:
             "/var/log/nginx/": f"{self.folder}/",
             "/var/cache/polls": f"{self.folder}/cache",
         }
-        for old, new in (ours | dict(changes)).items():
-            assert old in text, old
-            text = text.replace(old, new)
-        paths = [f"{name}_temp_path {self.folder}/{name};" for name in BUFFERS]
-        logs = f"access_log {self.folder}/access.log; error_log {self.folder}/error.log"
-        main = self.folder / "nginx.conf"
-        main.write_text(
-            f"{USER}daemon off; pid {self.folder}/pid;\nevents {{}}\n"
-            f"http {{\n{' '.join(paths)}\n{logs}; gzip on;\n{text}\n}}\n"
-        )
-        return main
+        return write_config(self.folder, "nginx.conf", ours | dict(changes))
 
     def check(self) -> str:
         """Return what nginx says of its files."""
