@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
@@ -288,6 +289,15 @@ def test_who_has_the_newest_is_told_so(ann, question):
     assert ann.get(path, HTTP_IF_NONE_MATCH=etag).status_code == 304
     cast(question, BOB, question.choice_set.values_list("pk", flat=True)[:1])
     assert ann.get(path, HTTP_IF_NONE_MATCH=etag).status_code == 200
+
+
+@pytest.mark.sqlite
+def test_a_database_that_fails_is_told_by_a_page_of_the_site(ann, question):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE polls_mark RENAME TO away")
+    ann.raise_request_exception = False
+    page = ann.get(f"/polls/{question.pk}/results/")
+    assert page.status_code == 503 and "Content-Security-Policy" in page.headers
 
 
 def test_a_poll_that_is_deleted_is_not_found(ann, question):

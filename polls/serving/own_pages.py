@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
@@ -162,12 +162,12 @@ def _answer(request: HttpRequest, key: tuple[object, ...]) -> HttpResponse | Non
         return None
     # There is no session that could say otherwise.
     request.user = AnonymousUser()
-    with translation.override(language_of(request)):
+    with translation.override(language_of(request), deactivate=True):
         _csrf.process_request(request)
         try:
             look = read(request)
-        except DatabaseError:
-            # The view meets it too, and the site's page says so.
+        except (Error, OSError):
+            # The view meets it too, and its page has the headers of every other.
             return None
         texts = look.texts() if look else {}
         kept: _Kept | None = pages.get((key, _shape(look, texts))) if look else None
