@@ -70,7 +70,7 @@ class Connection(psycopg.Connection):
             with self.pipeline():
                 yield
         except psycopg.OperationalError as error:
-            if self.pgconn.pipeline_status == PipelineStatus.OFF:
+            if self.closed or self.pgconn.pipeline_status == PipelineStatus.OFF:
                 raise
             # The commit was refused: the driver raises why, and then that it cannot go on.
             self.close()
