@@ -27,12 +27,12 @@ OLDER_KEPT = DATA_DIR / "secret_key_fallbacks"
 NEXT_KEPT = DATA_DIR / "secret_key_next"
 SECRET_KEY_FALLBACKS = env.secret("SECRET_KEY_FALLBACKS").split()
 SECRET_KEY_FALLBACKS += env.kept_secrets(OLDER_KEPT) + env.kept_secrets(NEXT_KEPT)
-for _name, _secrets in (
-    ("SECRET_KEY", [SECRET_KEY]),
-    ("SECRET_KEY_FALLBACKS", SECRET_KEY_FALLBACKS),
-):
-    if any(len(_secret) < 32 for _secret in _secrets):
-        env.refuse(f"{_name} is too short. Use at least 32 random characters.")
+if len(SECRET_KEY) < 32:
+    env.refuse("SECRET_KEY is too short. Use at least 32 random characters.")
+if any(len(_secret) < 32 for _secret in SECRET_KEY_FALLBACKS):
+    env.refuse(
+        "SECRET_KEY_FALLBACKS has a secret that is shorter than 32 characters. Put spaces between secrets, and none into one."
+    )
 
 DEBUG = env.switch("DEBUG")
 
