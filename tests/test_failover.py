@@ -68,6 +68,11 @@ def test_a_start_says_in_one_sentence_what_is_wrong(pair, url):
     assert "hunter2" not in done.stderr
 
 
+@pytest.fixture(scope="module")
+def database(pair):
+    return pair.new_database("polls")
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -75,10 +80,9 @@ def test_a_start_says_in_one_sentence_what_is_wrong(pair, url):
         "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker",
     ],
 )
-def site(request, share, pair):
+def site(request, share, database):
     """One that is never started anew, whatever becomes of the servers."""
-    name = f"polls_{request.param_index}"
-    return share(request.param, DATABASE_URL=pair.new_database(name)).ready()
+    return share(request.param, DATABASE_URL=database).ready()
 
 
 @pytest.mark.parametrize("lose", [Pair.fail_over, Pair.demote])
@@ -98,11 +102,11 @@ def test_votes_go_on_when_the_standby_is_promoted(site, pair, lose):
 
 def test_a_stream_goes_on_with_the_promoted_standby(site, pair):
     """Also while the old primary would still answer."""
-    pair.replicate()
     question, viewer = site.ask(), Voter(site.base)
     if site.serves_wsgi:
         assert viewer.get(f"/polls/{question}/live/").status == 204
         return
+    pair.replicate()
     with viewer.watching(f"/polls/{question}/live/") as events:
         assert json.loads(next(events))["ballots"] == 0
         pair.demote()
