@@ -277,7 +277,7 @@ def test_the_watch_restarts_a_site_that_hangs_and_none_that_says_why(tmp_path, a
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         ours = {
             "127.0.0.1:8000": f"127.0.0.1:{hanging.getsockname()[1]}",
-            "-m 10 --retry 2 --retry-delay 5": "-m 0.3 --retry 1 --retry-delay 1",
+            "-m 20 --retry 2 --retry-delay 5": "-m 0.3 --retry 1 --retry-delay 1",
         }
         for old, new in ours.items():
             assert old in command
