@@ -10,7 +10,7 @@ from tests.support.servers import Site
 
 pytestmark = pytest.mark.server
 
-ON_SQLITE = [("resets", "gunicorn sync"), ("clock", "UvicornWorker")]
+ON_SQLITE = [("resets", "UvicornWorker"), ("clock", "gunicorn sync")]
 ON_POSTGRESQL = [("backend", "gunicorn sync"), ("postmaster", "UvicornWorker")]
 
 
