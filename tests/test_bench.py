@@ -57,6 +57,7 @@ class Slow(BaseHTTPRequestHandler):
         time.sleep(0.02)
         self.send_response(302)
         self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, *words: object) -> None:
