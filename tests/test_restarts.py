@@ -51,4 +51,5 @@ def test_a_connection_that_was_idle_for_longer_holds_up_no_stop(start):
     site = start(restarts.SERVERS[1], WEB_CONCURRENCY="1").ready()
     with socket.create_connection(("127.0.0.1", site.port)) as idle:
         idle.sendall(b"GET /polls/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert site.stop() < 5
+        # Else it is gunicorn's 30.
+        assert site.stop() < 20
