@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
 from django.http import QueryDict
+from django.utils.functional import lazy
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -170,9 +171,13 @@ class SeveralChoices(Rules):
     )
 
 
+def _ranks_rule() -> str:
+    return gettext("a ranking has room for %(number)s") % {"number": MOST_RANKS}
+
+
 class RankedChoice(Rules):
     most_marks = MOST_RANKS
-    most_marks_rule = _("a ranking has room for %(number)s") % {"number": MOST_RANKS}
+    most_marks_rule = lazy(_ranks_rule, str)()
     is_ordered = True
     every_mark_counts = False
     has_rounds = True

@@ -270,4 +270,4 @@ def test_an_error_page_that_cannot_be_made_is_plain_text(db, settings, tmp_path)
         404,
         "text/plain; charset=utf-8",
     )
-    assert "There is no poll or page at this address." in page.text
+    assert "There is no poll or page at this address, or" in page.text

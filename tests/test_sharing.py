@@ -48,7 +48,7 @@ def test_the_qr_code_is_a_file_too(admin_client, question):
         (1, 2, ["until then the link leads nowhere", "Closes "]),
         (-1, None, ["whoever has the link can vote now", "Stays open until you close"]),
         (-1, 1, ["whoever has the link can vote now", "Closes "]),
-        (-2, -1, ["no vote counts any more"]),
+        (-2, -1, ["no more votes are taken"]),
     ],
 )
 def test_it_says_when_it_opens_and_closes(admin_client, ask, opens, closes, sentences):

@@ -427,9 +427,13 @@ class QuestionAdmin(admin.ModelAdmin):
         for question in closed:
             self.log_change(request, question, "Closed now.")
         if closed:
-            sentence = _("Closed: %(number)s. No vote counts any more.")
+            sentence = _("Closed: %(number)s. No more votes are taken.")
             closed_now = sentence % {"number": len(closed)}
-            self.message_user(request, closed_now, messages.SUCCESS)
+            links = format_html_join(
+                " ", '<a href="{}">{}</a>', ((q.results_url, q) for q in closed)
+            )
+            told = format_html("{} {}: {}", closed_now, _("Results"), links)
+            self.message_user(request, told, messages.SUCCESS)
         left += len(to_close) - len(closed)
         if left:
             sentence = _("Not open, and left as they were: %(number)s.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SENTENCES = {
     400: (_("Bad request"), _("The server could not read this request. Go back and try again.")),
     403: (_("Not allowed"), _("You may not see or do this. Go back to the polls.")),
-    404: (_("Page not found"), _("There is no poll or page at this address. Check it, or go to the list of polls.")),
+    404: (_("Page not found"), _("There is no poll or page at this address, or the poll is not open yet. Check it, or go to the list of polls.")),
     405: (_("Method not allowed"), _("This address does not take that kind of request. Go back to the polls.")),
     411: (_("Length required"), _("This server takes no form without its length, which the program that sent it left out (Content-Length).")),
     413: (_("Too large"), _("That is more than this site takes at once. Go back and send less.")),
