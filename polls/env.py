@@ -276,28 +276,37 @@ def _is_port(text: str) -> bool:
     return text.isdecimal() and 0 < int(text) < 65536
 
 
-def _postgresql(name: str, url: str) -> dict[str, Any]:
+def _conninfo(name: str, url: str) -> dict[str, Any]:
     """Read what libpq reads, by libpq: several hosts, and all of its options."""
     # Sites on SQLite do without it.
     import psycopg.conninfo
 
     try:
-        given: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+        return psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         # Other sentences of libpq quote what may be the password.
-        option = re.search('query parameter: (".*")', str(error))
+        option = re.search('query parameter: ("[^@]*")', str(error))
         if option:
             refuse(
                 f"{name} has the option {option[1]}, which PostgreSQL does not know."
             )
         refuse(
-            f"{name} cannot be read. Write %25 for a % in the password. {DATABASE_URLS}"
+            f"{name} cannot be read. In a password, write %25 for a % and %2F for a /. {DATABASE_URLS}"
         )
+
+
+def _postgresql(name: str, url: str) -> dict[str, Any]:
+    given = _conninfo(name, url)
     hosts, ports = given.get("host", ""), given.get("port", "")
-    if "@" in hosts:
-        refuse(f"{name} has an @ too many. In a password, write %40 for it.")
+    # To libpq all before the first / is user, password, hosts and ports.
+    _, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    if "@" in hosts or "@" in path:
+        refuse(
+            f"{name} has an @ too many, or a / before it. In a password, write %40 for an @ and %2F for a /."
+        )
     if not all(port == "" or _is_port(port) for port in ports.split(",")):
-        refuse(f"{name} has the port {ports!r}. {DATABASE_URLS}")
+        # It is not quoted: where a / is in the password, it is the password.
+        refuse(f"{name} has a port that is no number up to 65535. {DATABASE_URLS}")
     if not given.get("dbname"):
         refuse(f"{name} names no database. {DATABASE_URLS}")
     config = {key: given.pop(option, "") for key, option in LIBPQ_NAMES.items()}
