@@ -33,15 +33,17 @@ def secret(name: str) -> str:
     path = text(f"{name}_FILE")
     if not path:
         return text(name)
+    # What is no path may be the secret itself, and is not for the log.
+    named = f"is {path!r}" if path.startswith("/") else "names a file"
     try:
         value = Path(path).read_text().strip()
     except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
         refuse(
-            f"{name}_FILE is {path!r}, which cannot be read ({error}). "
-            "Name a text file that this user can read."
+            f"{name}_FILE {named}, which cannot be read ({why}). Name a text file that this user can read."
         )
     # A secret that failed to be mounted must not mean another database or new voter keys.
-    return value or refuse(f"{name}_FILE is {path!r}, which is empty.")
+    return value or refuse(f"{name}_FILE {named}, which is empty.")
 
 
 def switch(name: str) -> bool:

@@ -305,6 +305,15 @@ def test_no_password_of_a_database_is_printed(load, capsys, url):
     assert "hunter2" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL_FILE", "SECRET_KEY_FILE"])
+def test_what_was_put_in_the_place_of_a_files_name_is_not_printed(load, capsys, name):
+    with pytest.raises(SystemExit):
+        load(**{name: "postgres://polls:hunter2@db/polls"})
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name} names a file, which cannot be read (No such file")
+    assert "hunter2" not in said
+
+
 def test_an_address_of_postgresql_has_several_hosts_and_options(load):
     url = "postgres://ann:p%40ss@a:5432,[::1]:5433/polls?sslmode=verify-full&connect_timeout=2"
     made = load(DATABASE_URL=url).DATABASES["default"]
