@@ -199,12 +199,17 @@ def test_it_says_in_which_round_the_rule_for_ties_decided(client, drinks):
     tally = client.get(f"/polls/{drinks.pk}/results.json").json()
     tea, coffee, _ = drinks.choice_set.order_by("id").values_list("pk", flat=True)
     assert [round_["tied"] for round_ in tally["rounds"]] == [[], [tea, coffee], []]
+    # Tea is elected with one of one ballot: nobody is to take that for all there is to say.
+    assert tally["outcome"].endswith(
+        "In round 2 Tea and Coffee were tied, and the rule for ties decided."
+    )
 
 
 def test_it_says_nothing_of_ties_where_none_was(client, drinks):
     rank(drinks, ["Tea"], ["Tea"], ["Coffee"])
     page = client.get(f"/polls/{drinks.pk}/results/").text
     assert "tied;" not in page and "Of choices tied for last" in page
+    assert "the rule for ties decided." not in page
 
 
 def test_it_marks_the_ranks_of_the_voter(client, drinks):

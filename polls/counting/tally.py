@@ -414,12 +414,31 @@ def _run_off_outcome(numbers: Numbers) -> str:
             "Elected: %(choice)s, with %(votes)s of %(ballots)s ballots in round %(round)s.",
             count,
         )
-    return sentence % {
+    told = sentence % {
         "choice": phrases.isolated(numbers["choices"][n]["text"]),
         "votes": phrases.number(last["votes"][n] or 0),
         "ballots": phrases.number(count),
         "round": len(numbers["rounds"]),
     }
+    return f"{told} {_narrowly(numbers)}".rstrip()
+
+
+def _narrowly(numbers: Numbers) -> str:
+    """Say where the elected one would have gone out but for the rule for ties; empty where they never would have."""
+    texts = {choice["id"]: choice["text"] for choice in numbers["choices"]}
+    sentence = gettext(
+        "In round %(number)s %(choices)s were tied, and the rule for ties decided."
+    )
+    told = [
+        sentence
+        % {
+            "number": n,
+            "choices": phrases.list_of([texts[pk] for pk in round_["tied"]]),
+        }
+        for n, round_ in enumerate(numbers["rounds"], 1)
+        if numbers["elected"] in round_["tied"]
+    ]
+    return told[-1] if told else ""
 
 
 def lacks_votes(numbers: Counted) -> bool:
