@@ -72,7 +72,7 @@ def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cache.clear()
     yield
     # The next test finds no thread still at work for this one.
-    wait_until(lambda: after_close.is_idle and rounds.big_counts.is_idle)
+    wait_until(lambda: after_close.is_idle and rounds.big_counts.is_idle, 60)
     for cache in kept:
         cache.clear()
 
