@@ -116,7 +116,10 @@ def test_rounds_move(visitor, site):
     drawn = visitor.locator("img").get_attribute("src")
     rank(site, question, "Coffee")
     rank(site, question, "Water", "Coffee")
-    words = "Coffee would be elected now, with 2 of 3 ballots in round 2."
+    words = (
+        "Coffee would be elected now, with 2 of 3 ballots in round 2. "
+        "In round 1 Tea, Coffee and Water were tied, and the rule for ties decided."
+    )
     expect(now).to_have_text(words, timeout=8000)
     visitor.get_by_text("Rounds", exact=True).click()
     told = visitor.locator("[data-rounds]")
