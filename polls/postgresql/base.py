@@ -27,7 +27,8 @@ FROZEN = 2
 # The health check has an answer while whoever asks still waits for it.
 HEALTH = 3
 # A connection on which the server answered so lately is not asked whether it still does: that takes as long as a vote.
-LATELY = 0.25
+# Longer than a tick of the live results, whose reader would ask twice each time.
+LATELY = 0.5
 
 # The number of the advisory lock; it means nothing elsewhere.
 BIG_FILE = 7655273
