@@ -10,8 +10,10 @@ import datetime
 import itertools
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -23,6 +25,8 @@ from django.utils import timezone
 from polls.kinds import Kind, ranking_text
 from polls.models import Ballot, Question
 from polls.voting.identity import voter_key
+from tests.support.races import outcome
+from tests.support.waiting import wait_until
 
 # What is for good cannot be part of a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -291,6 +295,48 @@ def test_an_attacker_finds_nothing_erased_in_the_files(scene):
         sample_all_columns()
     assert found_in(words, all_files()) == len(words)
     scene.purge("forget-voters")
+    assert found_in(words, all_files()) == 0
+
+
+def other_connection() -> psycopg.Connection:
+    known = connection.get_connection_params()
+    names = known.keys() & {"dbname", "user", "password", "host", "port"}
+    return psycopg.connect(**{name: known[name] for name in names})
+
+
+# Whether another connection of this database has asked this last, and is in this state.
+HAS_ASKED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE %s AND state = %s
+"""
+
+
+@pytest.mark.postgresql
+def test_who_begins_to_read_under_the_purge_leaves_nothing_erased_in_the_files(scene):
+    """The samples of the planner are dropped after the purge has waited for those who read before."""
+    words = erased(scene)
+    sample_all_columns()
+    with (
+        other_connection() as holder,
+        other_connection() as reader,
+        other_connection() as watcher,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        watcher.autocommit = True
+
+        def has_asked(query: str, state: str) -> bool:
+            return bool(watcher.execute(HAS_ASKED, [f"%{query}%", state]).fetchone()[0])
+
+        holder.execute("LOCK TABLE polls_question IN ACCESS SHARE MODE")
+        purge = lambda: scene.purge("forget-voters")
+        purging = thread.submit(outcome, purge)
+        wait_until(lambda: has_asked("ALTER TABLE polls_question", "active"))
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        reader.execute("SELECT 1")
+        holder.rollback()
+        wait_until(lambda: purging.done() or has_asked("pg_snapshot_xmin", "idle"), 30)
+        reader.rollback()
+        assert purging.result() is None
     assert found_in(words, all_files()) == 0
 
 

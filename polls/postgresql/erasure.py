@@ -62,7 +62,9 @@ def overwrite(cursor: CursorWrapper) -> None:
         # leave the bytes in their pages.
         cursor.execute(f"CLUSTER {table} USING {table}_pkey")
         cursor.execute(f"ANALYZE {table}")
-    # The dropped samples too. A role that does not own the database is warned, and goes on.
+    # The dropped samples too, which those still see who came since. A role that does not own the database is warned, and
+    # goes on.
+    _wait_for_readers(cursor)
     cursor.execute("VACUUM FULL pg_statistic")
     cursor.execute("RESET lock_timeout")
 
