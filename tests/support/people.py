@@ -6,7 +6,7 @@ import socket
 import ssl
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 
@@ -36,7 +36,9 @@ class Voter:
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
         try:
-            connection.request(method, path, body or None, headers)
+            # A server may refuse a body before all of it has come: what it answers is there to be read.
+            with suppress(BrokenPipeError):
+                connection.request(method, path, body or None, headers)
             response = connection.getresponse()
             text = response.read().decode()
         finally:
