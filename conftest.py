@@ -32,5 +32,7 @@ def quick_and_plain() -> Iterator[None]:
         SECURE_SSL_REDIRECT=False,
         LANGUAGE_CODE="en",
         TIME_ZONE="UTC",
+        # A test is one transaction, also where it computes between two statements for seconds.
+        DATABASE_IDLE_TIMEOUT=120,
     ):
         yield

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -61,14 +60,6 @@ def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def no_throttle() -> None:
     """Whoever guessed codes in the test before has not guessed any in this one."""
     throttle.wrong_tries.clear()
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None,
-) -> None:
-    """A test is one transaction from beginning to end, also where it computes between its statements for seconds."""
-    settings.DATABASE_IDLE_TIMEOUT = 120
 
 
 @pytest.fixture
