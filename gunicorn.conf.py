@@ -134,20 +134,20 @@ def refusal(host: str, port: int) -> OSError | None:
     return None
 
 
-def wait_for(host: str, number: int, seconds: float = 5) -> None:
+def wait_for(host: str, taken: int, seconds: float = 5) -> None:
     """Wait for whoever is about to leave this port; then stop the start with one sentence."""
     until = time.monotonic() + seconds
-    while error := refusal(host, number):
+    while error := refusal(host, taken):
         if error.errno != errno.EADDRINUSE:
             sys.exit(
-                f"{host} port {number} cannot be listened on ({error.strerror}). "
+                f"{host} port {taken} cannot be listened on ({error.strerror}). "
                 "Choose another HOST or PORT."
             )
         if time.monotonic() > until:
             # Whoever gave it as -b has another way.
-            way = f"PORT={port % 65535 + 1}" if number == port else "-b"
+            way = f"PORT={port % 65535 + 1}" if taken == port else "-b"
             sys.exit(
-                f"Port {number} is in use by another program. "
+                f"Port {taken} is in use by another program. "
                 f"Give the same command another one with {way}."
             )
         time.sleep(0.1)
