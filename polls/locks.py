@@ -32,6 +32,17 @@ def file_lock(
             os.close(file)
 
 
+def take_lock(path: str) -> int | None:
+    """Return the file of a lock that is held until it is closed, at the latest by the process's end; None if others hold it."""
+    file = _open(path)
+    try:
+        _lock(file, timeout=0)
+    except TimeoutError:
+        os.close(file)
+        return None
+    return file
+
+
 def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

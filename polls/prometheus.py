@@ -5,7 +5,6 @@ holds, by a lock that ends with it, and counts on in the files of whoever had th
 when a worker ends, however it ends, and there are no more files than there were ever workers at once.
 """
 
-import fcntl
 import functools
 import logging
 import os
@@ -27,6 +26,8 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from .locks import take_lock
+
 logger = logging.getLogger("polls.metrics")
 
 # Bytes of each file, taken from the disk at the start: one that is full later would end the worker that writes.
@@ -40,17 +41,6 @@ COMMIT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 10)
 BALLOTS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-def _lock(path: Path) -> int | None:
-    """Return the locked file; None if somebody else holds it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
-
-
 class Folder:
     """The files of all workers: worker-3.lock, and of each kind one such as counter_3.db."""
 
@@ -61,7 +51,7 @@ class Folder:
     def take_number(self) -> int:
         """Return the lowest number that no worker holds; this process holds it to its end."""
         number = 0
-        while (lock := _lock(self._lock_path(number))) is None:
+        while (lock := take_lock(self._lock_path(number))) is None:
             number += 1
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()} {HERE}".encode())
@@ -70,8 +60,8 @@ class Folder:
             _prepare(self.path / f"{kind}_{number}.db")
         return number
 
-    def _lock_path(self, number: int) -> Path:
-        return self.path / f"worker-{number}.lock"
+    def _lock_path(self, number: int) -> str:
+        return str(self.path / f"worker-{number}.lock")
 
     def _forget_gauges(self, number: int) -> None:
         """Delete the gauges of the worker that had this number and has ended: its viewers have gone."""
@@ -82,7 +72,7 @@ class Folder:
         found = {}
         for path in self.path.glob("worker-*.lock"):
             number = int(path.stem.removeprefix("worker-"))
-            lock = _lock(path)
+            lock = take_lock(str(path))
             if lock is None:
                 found[number] = _read(path)
             else:
