@@ -5,6 +5,8 @@ import re
 import secrets
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -212,19 +214,25 @@ def _read_kept(path: Path) -> str:
         )
 
 
-def make_secret(path: Path) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)
+@contextmanager
+def draft(path: Path, text: str) -> Iterator[str]:
+    """Write the text beside this path, for the owner alone, and yield where; what the body does not move is deleted."""
+    descriptor, written = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(50))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # Several workers may start at once: the first link wins, all read it.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
+        yield written
     finally:
-        os.unlink(draft)
+        Path(written).unlink(missing_ok=True)
+
+
+def make_secret(path: Path) -> None:
+    with draft(path, secrets.token_urlsafe(50)) as written:
+        # Several workers may start at once: the first link wins, all read it.
+        with suppress(FileExistsError):
+            os.link(written, path)
 
 
 # What Django calls what libpq has in its connection strings; all else is an option to both.

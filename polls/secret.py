@@ -7,7 +7,6 @@ change, and never a second ballot. The database has a short name of the secret, 
 import functools
 import hmac
 import os
-import tempfile
 from collections.abc import Collection, Sequence
 
 from django.conf import settings
@@ -87,11 +86,6 @@ def drop_older(needed: Collection[str]) -> tuple[int, int]:
 
 
 def _keep_older(older: Sequence[str]) -> None:
-    path = settings.OLDER_KEPT
-    # Mode 0600.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{secret}\n" for secret in older)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    text = "".join(f"{secret}\n" for secret in older)
+    with env.draft(settings.OLDER_KEPT, text) as written:
+        os.replace(written, settings.OLDER_KEPT)
