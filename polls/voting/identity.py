@@ -104,16 +104,14 @@ def forget_draft(response: HttpResponse, question: Question) -> None:
 
 
 def _key_of(question: Question) -> bytes:
-    """Return what all keys of this question are made with. Raises SecretLost."""
+    """Return what all keys of this question are made with; nothing where its secret is gone."""
     known = secret.named(question.secret_name)
-    if not known:
-        raise SecretLost(question)
-    return f"{known}{question.voter_salt}".encode()
+    return f"{known}{question.voter_salt}".encode() if known else b""
 
 
 def knows_voters(question: Question) -> bool:
     """Tell whether a voter can be known again: neither is the salt erased nor the secret gone."""
-    return bool(question.voter_salt and secret.named(question.secret_name))
+    return bool(question.voter_salt and _key_of(question))
 
 
 def voter_key(question: Question, identity: str) -> str:
@@ -126,9 +124,8 @@ def voter_key(question: Question, identity: str) -> str:
         raise NotOpen(
             gettext("Your vote was not counted: this poll has forgotten its voters.")
         )
-    if not knows_voters(question):
-        return ""
-    return hmac.digest(_key_of(question), identity.encode(), "sha256").hex()[:32]
+    key = _key_of(question)
+    return hmac.digest(key, identity.encode(), "sha256").hex()[:32] if key else ""
 
 
 def identity_with_code(question: Question, typed: str) -> str:
@@ -164,6 +161,8 @@ def new_seed() -> str:
 def codes_of(question: Question, seed: str, numbers: range) -> Numbered:
     """Return the codes that are made of this seed. The site keeps no seed: without it nothing tells the codes again."""
     key = _key_of(question)
+    if not key:
+        raise SecretLost(question)
     digests = (
         (n, hmac.digest(key, f"sheet:{seed}:{n}".encode(), "sha256")) for n in numbers
     )
