@@ -41,9 +41,13 @@ def own_keys(request: HttpRequest, questions: Iterable[Question]) -> list[str]:
     return keys
 
 
+def _asks_as_spectator(request: HttpRequest) -> bool:
+    """The wall does, whoever's browser shows it: it may see less by that, never more."""
+    return request.GET.get("as") == "spectator"
+
+
 def right_of_visitor(request: HttpRequest, question: Question) -> Right:
-    """Tell who asks; the wall asks as a spectator, whoever's browser shows it: it may see less by that, never more."""
-    if request.GET.get("as") == "spectator":
+    if _asks_as_spectator(request):
         return SPECTATOR
     return right_of(request, question)
 
@@ -68,7 +72,7 @@ def look_at(request: HttpRequest, question: Question) -> Seen:
     voter = identify(request, question)
     key = voter_key(question, voter) if voter else ""
     numbers, own = count_with_own(question, key)
-    as_spectator = request.GET.get("as") == "spectator"
+    as_spectator = _asks_as_spectator(request)
     audience = Audience.VOTER if own and not as_spectator else Audience.SPECTATOR
     is_visible = question.results_visible_to(audience)
     # Who else asks is looked up only where it makes a difference.
