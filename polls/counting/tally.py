@@ -354,7 +354,7 @@ def in_play(round_: RoundTally) -> int:
 def _outcome(numbers: Numbers) -> str:
     """Say who is ahead or has won, or that it is a tie."""
     if KINDS[numbers["question"]["kind"]].has_rounds:
-        return _run_off_outcome(numbers)
+        return f"{_run_off_outcome(numbers)} {_narrowly(numbers)}".strip()
     leaders = numbers["leaders"]
     first = [choice for choice in numbers["choices"] if choice["id"] in leaders]
     if not first:
@@ -414,29 +414,21 @@ def _run_off_outcome(numbers: Numbers) -> str:
             "Elected: %(choice)s, with %(votes)s of %(ballots)s ballots in round %(round)s.",
             count,
         )
-    told = sentence % {
+    return sentence % {
         "choice": phrases.isolated(numbers["choices"][n]["text"]),
         "votes": phrases.number(last["votes"][n] or 0),
         "ballots": phrases.number(count),
         "round": len(numbers["rounds"]),
     }
-    return f"{told} {_narrowly(numbers)}".rstrip()
 
 
 def _narrowly(numbers: Numbers) -> str:
     """Say where the elected one would have gone out but for the rule for ties; empty where they never would have."""
-    texts = {choice["id"]: choice["text"] for choice in numbers["choices"]}
     sentence = gettext(
         "In round %(number)s %(choices)s were tied, and the rule for ties decided."
     )
     told = [
-        sentence
-        % {
-            "number": n,
-            "choices": phrases.list_of([texts[pk] for pk in round_["tied"]]),
-        }
-        for n, round_ in enumerate(numbers["rounds"], 1)
-        if numbers["elected"] in round_["tied"]
+        sentence % tie.words for tie in _tied(numbers) if numbers["elected"] in tie.ids
     ]
     return told[-1] if told else ""
 
@@ -455,21 +447,28 @@ def _behind(numbers: Numbers) -> str:
     return gettext("The rounds are being counted. They will be here in a few seconds.")
 
 
-def _ties(numbers: Numbers) -> list[str]:
+class _Tie(NamedTuple):
+    """Choices that were tied for last, and the words to say it with: the round, all of them, who went out."""
+
+    ids: Sequence[int]
+    words: dict[str, object]
+
+
+def _tied(numbers: Numbers) -> Iterator[_Tie]:
     texts = {choice["id"]: choice["text"] for choice in numbers["choices"]}
+    for n, round_ in enumerate(numbers["rounds"], 1):
+        if round_["tied"] and round_["eliminated"]:
+            choices = phrases.list_of([texts[pk] for pk in round_["tied"]])
+            choice = phrases.isolated(texts[round_["eliminated"]])
+            words = {"number": n, "choices": choices, "choice": choice}
+            yield _Tie(round_["tied"], words)
+
+
+def _ties(numbers: Numbers) -> list[str]:
     sentence = gettext(
         "Round %(number)s: %(choices)s were tied; %(choice)s goes out by the rule below."
     )
-    return [
-        sentence
-        % {
-            "number": n,
-            "choices": phrases.list_of([texts[pk] for pk in round_["tied"]]),
-            "choice": phrases.isolated(texts[round_["eliminated"]]),
-        }
-        for n, round_ in enumerate(numbers["rounds"], 1)
-        if round_["tied"] and round_["eliminated"]
-    ]
+    return [sentence % tie.words for tie in _tied(numbers)]
 
 
 def _rounds_table(numbers: Numbers, ties: list[str]) -> str:
