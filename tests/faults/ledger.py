@@ -1,15 +1,13 @@
 """Voters under a fault, and the ledger of what each was told, to be held against the database."""
 
 import re
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tests.support.crowd import CUT_OFF
+from tests.support.crowd import CUT_OFF, Visitors
 from tests.support.people import Answer, Voter
 from tests.support.servers import Site
 
@@ -95,16 +93,14 @@ class Ledger:
         return [words for words, is_so in wrong.items() if is_so]
 
 
-class Voters:
-    """Some at a time vote, each as somebody new who presses the button until the vote is accepted, and reads the receipt."""
+class Voters(Visitors):
+    """Each presses the button until the vote is accepted, and reads the receipt."""
 
     def __init__(self, base: str, question: int) -> None:
         self.base, self.question = base, question
         self.ledger = Ledger()
         self._until = float("inf")
-        self._threads = ThreadPoolExecutor(VOTERS)
-        self._stopped = threading.Event()
-        self._runs = [self._threads.submit(self._vote_on, n) for n in range(VOTERS)]
+        super().__init__(VOTERS)
 
     def wait_for(self, number: int, seconds: float = PATIENCE) -> bool:
         """Wait for so many more accepted votes; tell whether they came in time."""
@@ -117,17 +113,10 @@ class Voters:
     def stop(self) -> None:
         """Let those who have sent a vote have their answer."""
         self._until = time.monotonic() + PATIENCE
-        self._stopped.set()
-        self._threads.shutdown()
-        for run in self._runs:
-            run.result()
+        super().stop()
 
-    def _vote_on(self, turn: int) -> None:
-        while not self._stopped.is_set():
-            self._journey(Voter(self.base), turn)
-            turn += 1
-
-    def _journey(self, voter: Voter, turn: int) -> None:
+    def _visit(self, turn: int) -> None:
+        voter = Voter(self.base)
         choices = self._insist(lambda: self._choices(voter), self._stopped.is_set)
         if not choices:
             return

@@ -9,6 +9,7 @@ import threading
 import urllib.parse
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from tests.support.people import Voter
 from tests.support.waiting import wait_until
@@ -16,8 +17,36 @@ from tests.support.waiting import wait_until
 CUT_OFF = (OSError, http.client.HTTPException)
 
 
-class Crowd:
-    """So many at a time vote, each time as somebody new, until they are stopped or the server is gone."""
+class Visitors:
+    """So many at a time come, each time as somebody new, until they are stopped."""
+
+    def __init__(self, number: int) -> None:
+        self._stopped = threading.Event()
+        self._threads = ThreadPoolExecutor(number)
+        self._runs = [self._threads.submit(self._come, n) for n in range(number)]
+
+    def _come(self, turn: int) -> None:
+        while not self._stopped.is_set():
+            self._visit(turn)
+            turn += 1
+
+    def _visit(self, turn: int) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Let those who are there finish. Raises what went wrong."""
+        self._stopped.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the last of them. Raises what went wrong."""
+        self._threads.shutdown()
+        for run in self._runs:
+            run.result()
+
+
+class Crowd(Visitors):
+    """They vote, until they are stopped or the server is gone."""
 
     def __init__(
         self,
@@ -29,9 +58,7 @@ class Crowd:
         self.base, self.question, self.gone = base, question, gone
         self.statuses: list[int] = []
         self._sent: list[Voter] = []
-        self._stopped = threading.Event()
-        self._threads = ThreadPoolExecutor(number)
-        self._voters = [self._threads.submit(self._vote_on) for _ in range(number)]
+        super().__init__(number)
 
     @property
     def in_flight(self) -> int:
@@ -43,26 +70,16 @@ class Crowd:
         enough = len(self.statuses) + number
         wait_until(lambda: len(self.statuses) >= enough)
 
-    def _vote_on(self) -> None:
-        while not self._stopped.is_set():
-            voter = Voter(self.base)
-            try:
-                # None is on the page of a 503.
-                for choice in voter.open_ballot(self.question)[:1]:
-                    self._sent.append(voter)
-                    self.statuses.append(voter.vote(choice, self.question).status)
-            except self.gone:
-                return
+    def _come(self, turn: int) -> None:
+        with suppress(*self.gone):
+            super()._come(turn)
 
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-
-    def join(self) -> None:
-        """Wait for the last of them. Raises what went wrong, but for a server that is gone."""
-        self._threads.shutdown()
-        for voter in self._voters:
-            voter.result()
+    def _visit(self, turn: int) -> None:
+        voter = Voter(self.base)
+        # None is on the page of a 503.
+        for choice in voter.open_ballot(self.question)[:1]:
+            self._sent.append(voter)
+            self.statuses.append(voter.vote(choice, self.question).status)
 
 
 def click(voter: Voter, choice: str, question: int) -> str:

@@ -12,10 +12,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.support.crowd import CUT_OFF
+from tests.support.crowd import CUT_OFF, Visitors
 from tests.support.nginx import NAME, Nginx
 from tests.support.people import Voter
 from tests.support.servers import Site, children
@@ -28,25 +27,23 @@ SERVERS = [
 WANTED = {"page", "vote 302", "results 200"}
 
 
-class Load:
-    """So many people at a time open a ballot page, vote and look at the results, each time somebody new."""
+class Load(Visitors):
+    """They open a ballot page, vote and look at the results."""
 
-    def __init__(self, question: int, people: int, come: Callable[[], Voter]) -> None:
-        self._question, self._come = question, come
-        self._stopped, self._lock = threading.Event(), threading.Lock()
+    def __init__(
+        self, question: int, people: int, new_voter: Callable[[], Voter]
+    ) -> None:
+        self._question, self._new_voter = question, new_voter
+        self._lock = threading.Lock()
         # What they got, by its count.
         self.answers: Counter[str] = Counter()
-        self._threads = ThreadPoolExecutor(people)
-        self._people = [self._threads.submit(self._go_on) for _ in range(people)]
+        super().__init__(people)
 
     def __enter__(self) -> "Load":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stopped.set()
-        self._threads.shutdown()
-        for person in self._people:
-            person.result()
+        self.stop()
 
     @property
     def votes(self) -> int:
@@ -61,13 +58,12 @@ class Load:
         enough = self.votes + number
         wait_until(lambda: self.votes >= enough, 30)
 
-    def _go_on(self) -> None:
-        while not self._stopped.is_set():
-            for answer in self._visit(self._come()):
-                with self._lock:
-                    self.answers[answer] += 1
+    def _visit(self, turn: int) -> None:
+        for answer in self._answers(self._new_voter()):
+            with self._lock:
+                self.answers[answer] += 1
 
-    def _visit(self, voter: Voter) -> Iterator[str]:
+    def _answers(self, voter: Voter) -> Iterator[str]:
         step = "page"
         try:
             choices = voter.open_ballot(self._question)
