@@ -1,4 +1,7 @@
 import datetime
+import io
+import logging
+import logging.config
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -60,6 +63,16 @@ def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def no_throttle() -> None:
     """Whoever guessed codes in the test before has not guessed any in this one."""
     throttle.wrong_tries.clear()
+
+
+@pytest.fixture
+def log(settings: Settings) -> Iterator[io.StringIO]:
+    """What the operator reads, as the site's own settings write it."""
+    logging.config.dictConfig(settings.LOGGING)
+    handler, written = logging.getLogger("django").handlers[0], io.StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)
 
 
 @pytest.fixture

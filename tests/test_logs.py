@@ -1,12 +1,10 @@
 """Whoever reads the logs of a server finds no code, no receipt and no address of a voter."""
 
 import copy
-import io
 import json
 import logging.config
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 from django.db import OperationalError, connection
@@ -214,16 +212,6 @@ def test_a_server_says_where_it_listens(caplog):
     where = "running on %s://%s:%d"
     logging.getLogger("uvicorn").warning(where, "http", "127.0.0.1", 8000)
     assert "running on http://127.0.0.1:8000" in caplog.text
-
-
-@pytest.fixture
-def log(settings) -> Iterator[io.StringIO]:
-    """What the operator reads, as the site's own settings write it."""
-    logging.config.dictConfig(settings.LOGGING)
-    handler, written = logging.getLogger("django").handlers[0], io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
 
 
 def refuse_every_query(execute, sql, params, many, context):

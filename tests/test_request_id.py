@@ -1,11 +1,9 @@
 """One name for a request: in the answer, on the error page, in the log, and from the proxy before the site."""
 
-import io
 import json
 import logging
 import logging.config
 import re
-from collections.abc import Iterator
 
 import pytest
 from django.db import OperationalError, connection
@@ -15,16 +13,6 @@ from polls.views import results
 from tests.support.visits import Visit, send
 
 NAMED = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
-
-
-@pytest.fixture
-def log(settings) -> Iterator[io.StringIO]:
-    """What the operator reads, as the site's own settings write it."""
-    logging.config.dictConfig(settings.LOGGING)
-    handler, written = logging.getLogger("django").handlers[0], io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
 
 
 def test_each_answer_has_a_name_of_its_own(client, question):
