@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -26,23 +26,9 @@ from tests.support.servers import ROOT
 pytestmark = [pytest.mark.sqlite, pytest.mark.django_db(transaction=True)]
 
 
-@contextmanager
-def moved_away(suffix: str = "") -> Iterator[Path]:
-    """Let one of the database's files be elsewhere; it is put back."""
-    path = Path(f"{connection.settings_dict['NAME']}{suffix}")
-    away = path.with_suffix(".away")
-    path.rename(away)
-    try:
-        yield path
-    finally:
-        away.rename(path)
-
-
-@contextmanager
-def replaced(suffix: str = "") -> Iterator[None]:
-    with moved_away(suffix) as path:
-        shutil.copy(path.with_suffix(".away"), path)
-        yield
+def own_file(suffix: str = "") -> Path:
+    """Return where one of the database's files is."""
+    return Path(f"{connection.settings_dict['NAME']}{suffix}")
 
 
 @pytest.fixture
@@ -73,7 +59,7 @@ def dump() -> list[str]:
 
 
 @pytest.mark.parametrize("what", ["vote", "withdraw", "log in", "admin"])
-@pytest.mark.parametrize("happens", [moved_away, replaced])
+@pytest.mark.parametrize("happens", [disks.moved_away, disks.replaced])
 def test_nothing_is_written_to_a_file_that_nobody_can_open(
     voter, question, happens, what
 ):
@@ -82,7 +68,7 @@ def test_nothing_is_written_to_a_file_that_nobody_can_open(
         voter.force_login(organiser)
     path, form = posts(question)[what]
     before = dump()
-    with happens():
+    with happens(own_file()):
         answer = voter.post(path, form)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert voter.get("/healthz").status_code == 503
@@ -95,11 +81,11 @@ def test_nothing_is_written_to_a_file_that_nobody_can_open(
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-@pytest.mark.parametrize("happens", [moved_away, replaced])
+@pytest.mark.parametrize("happens", [disks.moved_away, disks.replaced])
 def test_the_log_and_its_index_are_a_part_of_it(voter, question, happens, suffix):
     path, form = posts(question)["vote"]
     other = Client(raise_request_exception=False)
-    with happens(suffix):
+    with happens(own_file(suffix)):
         assert other.post(path, form).status_code == 503
         assert other.get("/healthz").status_code == 503
     assert other.post(path, form).status_code == 302
@@ -109,7 +95,7 @@ def test_the_log_and_its_index_are_a_part_of_it(voter, question, happens, suffix
 def test_a_transaction_that_has_begun_is_not_committed_to_a_file_that_is_gone(
     voter, question
 ):
-    with moved_away():
+    with disks.moved_away(own_file()):
         with pytest.raises(OperationalError, match="was deleted or replaced"):
             with transaction.atomic():
                 Choice.objects.update(choice_text="Green")
@@ -125,7 +111,7 @@ def test_another_thread_does_not_open_the_file_that_came_in_its_place(voter, que
         statuses.append(other.post(path, form).status_code)
         connection.close()
 
-    with replaced():
+    with disks.replaced(own_file()):
         thread = threading.Thread(target=vote_elsewhere)
         thread.start()
         thread.join()

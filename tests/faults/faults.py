@@ -3,18 +3,18 @@
 import contextlib
 import datetime
 import os
-import shutil
 import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from tests.faults.scene import POSTGRESQL, SQLITE, Place, Scene
+from tests.support import disks
 from tests.support.people import Voter
 from tests.support.servers import children
 from tests.support.waiting import wait_until
@@ -174,25 +174,13 @@ def fill_disk(scene: Scene) -> None:
         filler.unlink()
 
 
-@contextlib.contextmanager
-def file_away(scene: Scene) -> Iterator[Path]:
-    path = scene.site.folder / "polls.sqlite3"
-    away = path.with_suffix(".away")
-    path.rename(away)
-    try:
-        yield path
-    finally:
-        away.rename(path)
-
-
 def move_file_away(scene: Scene) -> None:
-    with file_away(scene):
+    with disks.moved_away(scene.site.folder / "polls.sqlite3"):
         scene.lasts()
 
 
 def replace_file(scene: Scene) -> None:
-    with file_away(scene) as path:
-        shutil.copy(path.with_suffix(".away"), path)
+    with disks.replaced(scene.site.folder / "polls.sqlite3"):
         scene.lasts()
 
 

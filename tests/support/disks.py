@@ -1,5 +1,6 @@
-"""A disk that is soon full."""
+"""What becomes of disks and files under a site: one that is soon full, a file that is elsewhere."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +20,22 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", path], check=True)
+
+
+@contextmanager
+def moved_away(path: Path) -> Iterator[Path]:
+    """Let a file be elsewhere; yield where that is. It is put back."""
+    away = path.with_suffix(".away")
+    path.rename(away)
+    try:
+        yield away
+    finally:
+        away.rename(path)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[None]:
+    """Let a copy be in the place of a file."""
+    with moved_away(path) as away:
+        shutil.copy(away, path)
+        yield
