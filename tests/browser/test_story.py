@@ -120,6 +120,25 @@ def shows(page: Page, choice: str, votes: int, percent: float) -> None:
     expect(row.get_by_role("cell").last).to_have_text(phrases.votes(votes))
 
 
+def say_who_won(page: Page, choice: str) -> None:
+    outcome = page.locator(".outcome")
+    expect(outcome).to_contain_text(choice)
+    won = re.split(r"%\(\w+\)s", gettext("%(choices)s won with %(share)s"))
+    for words in won:
+        expect(outcome).to_contain_text(words.strip())
+
+
+def files_tell(anybody: Voter, path: str, choices: list[str], receipts: set[str]) -> None:  # fmt: skip
+    """All files of the poll have these two ballots, both for the second choice."""
+    sea, hills = choices
+    results = csv.DictReader(StringIO(anybody.get(f"{path}results.csv").text))
+    assert [(row["choice"], row["votes"]) for row in results] == [(sea, "0"), (hills, "2")]  # fmt: skip
+    numbers = json.loads(anybody.get(f"{path}results.json").text)
+    assert numbers["ballots"] == 2
+    cast = csv.DictReader(StringIO(anybody.get(f"{path}ballots.csv").text))
+    assert {row["receipt"]: row["choice 1"] for row in cast} == dict.fromkeys(receipts, f"2. {hills}")  # fmt: skip
+
+
 def test_from_the_first_word_to_the_files(phone: Callable[..., Page], site: Site, language: str) -> None:  # fmt: skip
     asked, *choices = TEXTS[language]
     question = f"{asked} {secrets.token_hex(4)}"
@@ -152,17 +171,6 @@ def test_from_the_first_word_to_the_files(phone: Callable[..., Page], site: Site
     olga.goto(f"/admin/polls/question/{number}/change/")
     press(olga, "Close now")
     press(olga, "Close now")
-    outcome = watcher.locator(".outcome")
-    expect(outcome).to_contain_text(hills)
-    won = re.split(r"%\(\w+\)s", gettext("%(choices)s won with %(share)s"))
-    for words in won:
-        expect(outcome).to_contain_text(words.strip())
-
-    path, files = address.removeprefix(site.base), Voter(site.base)
-    results = csv.DictReader(StringIO(files.get(f"{path}results.csv").text))
-    assert [(row["choice"], row["votes"]) for row in results] == [(sea, "0"), (hills, "2")]  # fmt: skip
-    numbers = json.loads(files.get(f"{path}results.json").text)
-    assert numbers["ballots"] == 2
+    say_who_won(watcher, hills)
     receipts = {page.get_by_role("main").locator("a.code").inner_text() for page in (keys, plain)}  # fmt: skip
-    cast = csv.DictReader(StringIO(files.get(f"{path}ballots.csv").text))
-    assert {row["receipt"]: row["choice 1"] for row in cast} == dict.fromkeys(receipts, f"2. {hills}")  # fmt: skip
+    files_tell(Voter(site.base), address.removeprefix(site.base), choices, receipts)
