@@ -120,7 +120,7 @@ def shows(page: Page, choice: str, votes: int, percent: float) -> None:
     expect(row.get_by_role("cell").last).to_have_text(phrases.votes(votes))
 
 
-def say_who_won(page: Page, choice: str) -> None:
+def tells_who_won(page: Page, choice: str) -> None:
     outcome = page.locator(".outcome")
     expect(outcome).to_contain_text(choice)
     won = re.split(r"%\(\w+\)s", gettext("%(choices)s won with %(share)s"))
@@ -171,6 +171,6 @@ def test_from_the_first_word_to_the_files(phone: Callable[..., Page], site: Site
     olga.goto(f"/admin/polls/question/{number}/change/")
     press(olga, "Close now")
     press(olga, "Close now")
-    say_who_won(watcher, hills)
+    tells_who_won(watcher, hills)
     receipts = {page.get_by_role("main").locator("a.code").inner_text() for page in (keys, plain)}  # fmt: skip
     files_tell(Voter(site.base), address.removeprefix(site.base), choices, receipts)
