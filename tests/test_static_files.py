@@ -9,6 +9,7 @@ from django.templatetags.static import static
 
 from polls.serving import static_files
 from polls.serving.static_files import StaticFile, Version
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
 STYLE = "polls/style.css"
@@ -48,6 +49,32 @@ def test_it_is_compressed_for_who_takes_that(client, name):
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.content) == plain.content
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize("name", ["style.css", "rank.js", "live.js"])
+def test_comments_are_not_sent(client, name):
+    comment = re.compile(r"/\*|^\s*//")
+    written = (ROOT / "polls/static/polls" / name).read_text().splitlines()
+    sent = client.get(static(f"polls/{name}")).text.splitlines()
+    assert not any(map(comment.search, sent))
+    code = [line.strip() for line in written if not comment.search(line)]
+    assert [line for line in code if line] == [line.strip() for line in sent if line]
+
+
+FIRST_VISITS = [("one", "", 12_000), ("several", "", 12_000), ("ranked", "", 12_000), ("one", "results/", 20_000), ("ranked", "results/", 20_000)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, page, most", FIRST_VISITS)
+def test_a_first_visit_is_small(client, ask, kind, page, most):
+    question = ask("Who shall speak for us?", "Ada", "Grace", "Katherine", "Radia", kind=kind, max_choices=3, closes=70)  # fmt: skip
+    first = client.get(f"/polls/{question.pk}/{page}", headers=GZIP)
+    html = gzip.decompress(first.content).decode()
+    places = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
+    assert len(places) >= 3
+    answers = [first, *(client.get(place, headers=GZIP) for place in places)]
+    heads = (answer.serialize_headers() for answer in answers)
+    sent = [*heads, *(answer.content for answer in answers)]
+    assert sum(map(len, sent)) + len(str(first.cookies)) < most
 
 
 @pytest.mark.parametrize("headers", [{}, GZIP])

@@ -37,6 +37,11 @@ CONTENT_TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+# Of the site's own style and scripts; a browser has no use for them, and they are a tenth of a first visit.
+_COMMENTS = {
+    ".css": re.compile(rb"/\*.*?\*/\s*", re.DOTALL),
+    ".js": re.compile(rb"^\s*//.*\n", re.MULTILINE),
+}
 _ADDRESS = re.compile(r"(?:(?P<digest>[0-9a-f]{12})/)?(?P<name>.+)")
 
 
@@ -94,7 +99,11 @@ def _paths() -> dict[str, str]:
 
 
 def _read(name: str, path: str) -> StaticFile:
-    return StaticFile(name, Path(path).read_bytes() + brand.added_to(name))
+    content = Path(path).read_bytes()
+    suffix = PurePath(name).suffix
+    if name.startswith("polls/") and suffix in _COMMENTS:
+        content = _COMMENTS[suffix].sub(b"", content)
+    return StaticFile(name, content + brand.added_to(name))
 
 
 def _find(name: str) -> StaticFile | None:
