@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .models import Audience, Ballot, Question, Voters
+from .models import Ballot, Question
+from .promises import Audience, Voters
 from .voting.identity import identify, voter_key
 
 # Whoever may see questions in the admin, with any of these permissions, sees all results.

@@ -1,13 +1,12 @@
-"""The schema: questions, their choices, ballots and invitations; a question's states, and what its organiser promises.
+"""The schema: questions, their choices, ballots and invitations; a question's states.
 
 Ballots are written in voting.cast and counted in counting. The totals of a
 choice are running totals of its ballots.
 """
 
 import datetime
-import enum
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib import admin
@@ -21,82 +20,19 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst, format_lazy
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import poll_language, secret
+from . import poll_language, promises, secret
 from .background import after_close
 from .codes import new_code
 from .database import database
 from .kinds import KINDS, Kind, Rules
+from .promises import Audience, Results, Voters
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
-
-
-class Voters(models.TextChoices):
-    ANYONE = "anyone", _("Anyone, once a browser")
-    ACCOUNTS = "accounts", _("Signed in, once an account")
-    CODES = "codes", _("By invitation code, once a code")
-
-
-class Results(models.TextChoices):
-    """Who sees results, from the loosest to the strictest: each is a part of the one before."""
-
-    ALWAYS = "always", _("Everyone, always")
-    VOTED = "voted", _("Who has voted; everyone after closing")
-    CLOSED = "closed", _("Everyone, after closing")
-    ORGANISERS = "organisers", _("Organisers only")
-
-
-RESULTS_RULES: dict[str, "_StrPromise"] = {
-    Results.ALWAYS: _("Everyone sees the results at any time."),
-    Results.VOTED: _(
-        "Results are shown to those who have voted, and to everyone after the poll has closed."
-    ),
-    Results.CLOSED: _("Results are shown after the poll has closed."),
-    Results.ORGANISERS: _("Only the organisers see the results of this poll."),
-}
-
-# Said to those who see results that a spectator does not.
-SEEN_BY: dict[str, "_StrPromise"] = {
-    Results.VOTED: _(
-        "Hidden from those who have not voted, until the close: do not project this page."
-    ),
-    Results.CLOSED: _("Hidden from voters until the close: do not project this page."),
-    Results.ORGANISERS: _(
-        "Hidden from voters, after the close too: do not project this page."
-    ),
-}
-
-# What never changes once a ballot was cast, and why. The wording of choices goes with the question's.
-FROZEN = {
-    "question_text": _("The wording is what people have voted on."),
-    "pub_date": _("People have voted since then."),
-    "kind": _("The ballots are of this kind."),
-    "min_choices": _("The ballots were cast under this rule."),
-    "max_choices": _("The ballots were cast under this rule."),
-    "voters": _("Who has voted as one kind of voter could vote again as another."),
-    "receipts": _("Voters were told so when they voted."),
-}
-
-
-class Audience(enum.Enum):
-    """Who looks at results."""
-
-    SPECTATOR = enum.auto()
-    VOTER = enum.auto()
-    ORGANISER = enum.auto()
-
-
-def results_visible_to(results: str, state: str, audience: Audience) -> bool:
-    """Decide who sees results. Every page, file and stream asks here."""
-    if audience is Audience.ORGANISER or results == Results.ALWAYS:
-        return True
-    if results == Results.VOTED and audience is Audience.VOTER:
-        return True
-    return state == "closed" and results in {Results.VOTED, Results.CLOSED}
 
 
 def _has_ended(now: datetime.datetime) -> Q:
@@ -435,16 +371,16 @@ class Question(models.Model):
 
     @property
     def results_rule(self) -> str:
-        return str(RESULTS_RULES[self.results])
+        return str(promises.RESULTS_RULES[self.results])
 
     @property
     def seen_by(self) -> str:
         """Say who sees results at this moment; nothing where everyone does."""
         everyone = self.results_visible_to(Audience.SPECTATOR)
-        return "" if everyone else str(SEEN_BY[self.results])
+        return "" if everyone else str(promises.SEEN_BY[self.results])
 
     def results_visible_to(self, audience: Audience) -> bool:
-        return results_visible_to(self.results, self.state(), audience)
+        return promises.results_visible_to(self.results, self.state(), audience)
 
     @property
     def rules(self) -> Rules:
@@ -500,16 +436,7 @@ class Question(models.Model):
         """What cannot change any more, by field, with the reason. Asked once for an object: a page does so many times."""
         if not self.has_been_voted_on:
             return {}
-        frozen = dict(FROZEN)
-        if self.state() == "closed":
-            frozen["closes_at"] = _(
-                "The poll has closed and its count is public: duplicate the question instead of opening it again."
-            )
-        if not self.may_change:
-            frozen["may_change"] = _(
-                "That votes are final cannot be taken back, now that people have voted."
-            )
-        return frozen
+        return promises.frozen_fields(self.state() == "closed", self.may_change)
 
     def _keep_promises(self) -> None:
         """Raise ValidationError if this would break what those who have voted were told.
@@ -519,35 +446,9 @@ class Question(models.Model):
         with transaction.atomic():
             self.choice_set.lock()
             stored = Question.objects.filter(pk=self.pk).first()
-            broken = list(stored._broken_by(self)) if stored else []
+            broken = list(promises.broken(stored, self)) if stored else []
         if broken:
             raise ValidationError(broken)
-
-    def _broken_by(self, after: "Question") -> Iterator[str]:
-        """Say which promises of this, the stored question, are broken if it becomes `after`."""
-        if not self.frozen_fields:
-            return
-        labels = {field.name: field.verbose_name for field in self._meta.fields}
-        for name, reason in self.frozen_fields.items():
-            if getattr(self, name) == getattr(after, name):
-                continue
-            if name not in FROZEN:
-                yield str(reason)
-                continue
-            # Translators: the reason is a sentence of its own.
-            sentence = gettext(
-                "“%(field)s” cannot change any more. %(reason)s Duplicate the question instead."
-            )
-            yield sentence % {"field": capfirst(labels[name]), "reason": reason}
-        if Results.values.index(after.results) < Results.values.index(self.results):
-            yield gettext(
-                "“Who sees results” can only get stricter, now that people have voted."
-            )
-        end, is_closed = after.closes_at, "closes_at" in self.frozen_fields
-        if end and end != self.closes_at and end < timezone.now() and not is_closed:
-            yield gettext(
-                "People have voted since then. To close the poll at once, use “Close now” above the form."
-            )
 
     def close(self) -> bool:
         """Close the question now; return False if it was not open."""

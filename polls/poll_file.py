@@ -21,8 +21,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .kinds import KINDS, Kind
-from .models import MAX_CHOICES, Choice, Question, Results, Voters
+from .models import MAX_CHOICES, Choice, Question
 from .poll_language import languages
+from .promises import Results, Voters
 
 # Bytes: some ten thousand polls.
 MAX_SIZE = 4 * 1024 * 1024

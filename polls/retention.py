@@ -31,8 +31,8 @@ from .models import (
     Question,
     QuestionQuerySet,
     RankingTotal,
-    Voters,
 )
+from .promises import Voters
 
 # Ballots that one transaction deletes or writes anew: a fraction of a second.
 DELETED_AT_ONCE = 2000

@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from polls.models import Voters
+from polls.promises import Voters
 from polls.views import results
 
 

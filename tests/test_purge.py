@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from polls import background, erasure, retention
 from polls.counting.ballots_csv import fix_fingerprint
-from polls.models import Ballot, Choice, Mark, Question, Voters
+from polls.models import Ballot, Choice, Mark, Question
+from polls.promises import Voters
 from polls.retention import what_is_kept
 from polls.voting.cast import NotOpen, cast, withdraw
 from polls.voting.identity import make_codes, voter_key

@@ -14,7 +14,8 @@ from django.test import Client
 from django.utils import timezone
 
 from polls.audience import SPECTATOR, LogIn, Right, lost_rights
-from polls.models import Audience, Question
+from polls.models import Question
+from polls.promises import Audience
 from polls.serving import event_stream as live
 from polls.serving.asgi_handler import Handler
 from polls.voting.identity import make_codes

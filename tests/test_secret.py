@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
 
-from polls.models import Ballot, Question, Voters
+from polls.models import Ballot, Question
+from polls.promises import Voters
 from polls.voting.identity import make_codes, voter_key
 from tests.support.ballots import assert_count_adds_up, fetch_ballots, vote
 

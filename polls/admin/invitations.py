@@ -21,7 +21,8 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import phrases
 from ..codes import spell
-from ..models import Question, Voters, is_used
+from ..models import Question, is_used
+from ..promises import Voters
 from ..qr import QrSeries
 from ..site_url import address, is_local
 from ..voting.identity import Numbered, make_codes, new_seed

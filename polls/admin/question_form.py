@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ..kinds import KINDS
-from ..models import Question, Results
+from ..models import Question
+from ..promises import as_strict
 from .choices import ChoicesField, read_choices
 from .moments import END_OF_DAY, MomentField, MomentWidget
 
@@ -72,9 +73,8 @@ class QuestionForm(forms.ModelForm):
             self.fields["min_choices"].required = False
         if "results" in self.fields and self.stored.frozen_fields:
             # What is looser is not offered; the model refuses it.
-            order = Results.values
             widget = self.fields["results"].widget
-            allowed = order[order.index(self.stored.results) :]
+            allowed = as_strict(self.stored.results)
             widget.choices = [c for c in widget.choices if c[0] in allowed]
 
     def _prepare_moments(self) -> None:

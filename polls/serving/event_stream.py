@@ -30,7 +30,8 @@ from ..audience import Right, lost_rights
 from ..counting.shown import ballots_alone
 from ..counting.tally import Numbers, count_all, lacks_votes, say
 from ..metrics import count_viewer
-from ..models import Audience, Question, results_visible_to
+from ..models import Question
+from ..promises import Audience, results_visible_to
 from .descriptors import has_room_for_stream
 from .server_stop import Message, Receive, Send, hook_signals
 from .viewer import Subscription, View, Viewer, message_of

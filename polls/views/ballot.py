@@ -17,7 +17,8 @@ from django.views.decorators.csrf import csrf_protect
 from .. import phrases
 from ..counting.tally import ChoiceRow, choices_with_own, tally_of
 from ..metrics import refused
-from ..models import Audience, Choice, OwnBallot, Question, Voters
+from ..models import Choice, OwnBallot, Question
+from ..promises import Audience, Voters
 from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
 from ..serving.decorators import allow, require_utf8

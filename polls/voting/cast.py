@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from .. import metrics
-from ..models import Ballot, Choice, Mark, Question, RankingTotal, Voters
+from ..models import Ballot, Choice, Mark, Question, RankingTotal
+from ..promises import Voters
 from .ballot_sql import CHECKED_COLUMNS, TIMES, NewBallot, Row, insert_ballots
 from .group_commit import GroupCommit
 from .loop_attempt import LoopBallot, current_attempt

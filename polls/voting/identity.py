@@ -15,7 +15,8 @@ from django.utils.translation import gettext
 
 from .. import secret
 from ..codes import code_of, read_code
-from ..models import Invitation, Question, Voters
+from ..models import Invitation, Question
+from ..promises import Voters
 from .cast import NotInvited, NotOpen, SecretLost, require_key
 from .loop_attempt import current_attempt
 
