@@ -12,6 +12,11 @@ from django.db import Error as DatabaseError
 # These serve people, who do not wait for ever. Whoever gives another command has all the time that it takes.
 SERVERS = {"runserver", "testserver"}
 
+NOBODY_ANSWERS = (
+    "asks for something, and there is no terminal to answer at. Run it at one (ssh -t, docker exec -it), or pipe the "
+    "answers in, a line each, a password twice."
+)
+
 
 class CommandLine(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
@@ -28,6 +33,9 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "polls.settings")
     try:
         CommandLine(sys.argv).execute()
+    except EOFError:
+        # Below the prompt of what has asked.
+        sys.exit(f"\n{' '.join(sys.argv)} {NOBODY_ANSWERS}")
     except DatabaseError as error:
         from polls.serving.first_run import why_unusable
 

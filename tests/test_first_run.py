@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +44,29 @@ def test_no_password_goes_into_a_log(site):
     assert "without a password yet" in site.output()
     assert "manage.py changepassword organiser" in site.output()
     assert "password '" not in site.output()
+
+
+@sqlite_only
+def test_a_password_may_be_piped_in_where_there_is_no_terminal(start):
+    """Where nothing is, a sentence says so."""
+    site = start("true")
+    for answers, code, said in [
+        ("", 1, "\nmanage.py changepassword organiser asks for something, and there"),
+        ("drei Könige\n" * 2, 0, "Password changed successfully for user 'organiser'"),
+    ]:
+        run = subprocess.run(
+            [sys.executable, "manage.py", "changepassword", "organiser"],
+            cwd=ROOT,
+            env=site.environment,
+            input=answers,
+            text=True,
+            capture_output=True,
+            # A terminal would be asked before what is piped in.
+            start_new_session=True,
+        )
+        assert run.returncode == code
+        assert said in run.stdout + run.stderr
+        assert "Traceback" not in run.stderr
 
 
 @sqlite_only
