@@ -1,6 +1,7 @@
 """What a request says of where it comes from, and who is believed."""
 
 import pytest
+from django.test import Client
 
 from tests.support.people import Voter
 
@@ -52,6 +53,22 @@ def test_a_proxy_that_is_not_trusted_is_named_once_in_the_log(start, command):
         assert answer.headers["Location"] == f"https://{NAME}/polls/"
     assert site.output().count("FORWARDED_ALLOW_IPS") == 1
     assert "203.0.113.7" not in site.output()
+
+
+@pytest.mark.django_db
+def test_a_proxy_that_does_not_say_https_is_named_once_in_the_log(settings, caplog):
+    """Browsers send Sec-Fetch-Site by https, and to their own machine."""
+    settings.SECURE_SSL_REDIRECT, settings.SITE_URL = True, f"https://{NAME}"
+    settings.ALLOWED_HOSTS = [NAME, "localhost"]
+    browser, site = {"Sec-Fetch-Site": "none"}, {"Host": NAME}
+    for told in (site, browser | {"Host": "localhost"}):
+        assert Client().get("/polls/", headers=told).status_code == 301
+    assert not caplog.messages
+    for forwarded in ({}, {"X-Forwarded-Proto": "http"}):
+        headers = browser | site | forwarded
+        assert Client().get("/polls/", headers=headers).status_code == 301
+    assert len(caplog.messages) == 1
+    assert "let the proxy that ends TLS send X-Forwarded-Proto: " in caplog.text
 
 
 @pytest.mark.django_db

@@ -47,7 +47,7 @@ def health_by_any_name(get_response: GetResponse) -> GetResponse:
 
 
 def explain_redirect_loop(get_response: GetResponse) -> GetResponse:
-    """Say once where a redirect to https leads back here: the proxy ends TLS, and the server does not believe it."""
+    """Say once where a redirect to https leads back here: the proxy ends TLS, and does not say so or is not believed."""
     if not settings.SECURE_SSL_REDIRECT:
         raise MiddlewareNotUsed
 
@@ -55,19 +55,29 @@ def explain_redirect_loop(get_response: GetResponse) -> GetResponse:
         response = get_response(request)
         if response.status_code == 301 and not request.is_secure():
             if request.headers.get("X-Forwarded-Proto") == "https":
-                _warn_of_loop()
+                _warn_once(PROXY_NOT_TRUSTED)
+            # Browsers send it by https, and to their own machine.
+            elif "Sec-Fetch-Site" in request.headers and _is_of_site(response):
+                _warn_once(PROXY_SAYS_NOTHING)
         return response
 
     return middleware
 
 
-@functools.cache
-def _warn_of_loop() -> None:
-    # Whose address it came from is not said: anybody can send the header, a voter too.
-    logger.warning(
-        "A request was redirected to https that had come by https, as its X-Forwarded-Proto says, from a proxy that "
-        "is not trusted. If no page opens, put the address or network of your proxy into FORWARDED_ALLOW_IPS."
-    )
+# Whose address it came from is not said: anybody can send these headers, a voter too.
+PROXY_NOT_TRUSTED = (
+    "A request was redirected to https that had come by https, as its X-Forwarded-Proto says, from a proxy that "
+    "is not trusted. If no page opens, put the address or network of your proxy into FORWARDED_ALLOW_IPS."
+)
+PROXY_SAYS_NOTHING = (
+    "A request was redirected to https that had come by https, as its Sec-Fetch-Site says, and no proxy says so. If no "
+    "page opens, let the proxy that ends TLS send X-Forwarded-Proto: https, and those behind it hand it on."
+)
+_warn_once = functools.cache(logger.warning)
+
+
+def _is_of_site(redirect: HttpResponseBase) -> bool:
+    return redirect.headers["Location"].startswith(f"{settings.SITE_URL}/")
 
 
 def whole_body(get_response: GetResponse) -> GetResponse:
