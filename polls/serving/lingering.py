@@ -26,25 +26,24 @@ class Listener(Protocol):
 class LingeringProtocol(HttpToolsProtocol):
     def __init__(self, listeners: Sequence[Listener], **given: Any) -> None:
         self._listeners = listeners
+        self._is_last = False
         super().__init__(**given)
-
-    @property
-    def _worker_stops(self) -> bool:
-        return all(listener.sock is None for listener in self._listeners)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if self._worker_stops:
-            # It was on its way when the others were told.
+        if all(listener.sock is None for listener in self._listeners):
+            # It was on its way when the others were told that the worker stops.
             self.shutdown()
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.cycle is not None and self._worker_stops:
-            # The answer says that it is the last one.
+        # For every request: no more than a look at a flag.
+        if self._is_last and self.cycle is not None:
+            # The answer says that no other follows.
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
+        self._is_last = True
         if self.cycle is None or self.cycle.response_complete:
             left = max(0, LINGER - self._seconds_idle())
             self.loop.call_later(left, super().shutdown)

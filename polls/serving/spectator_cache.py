@@ -236,7 +236,8 @@ def _response(page: _Page, request: HttpRequest) -> HttpResponse:
     response = HttpResponse(headers=page.gzip_headers if is_gzipped else page.headers)
     own = page.personalise(response).encode() if page.personalise else b""
     response.content = page.body.gzipped(own) if is_gzipped else page.body.plain(own)
-    response["Content-Length"] = str(len(response.content))
+    if own or is_gzipped:
+        response["Content-Length"] = str(len(response.content))
     return response
 
 
