@@ -43,6 +43,11 @@ def take_lock(path: str) -> int | None:
     return file
 
 
+def share_lock(path: str) -> None:
+    """Hold the lock of a file that is there, beside others who share it, until the process ends."""
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+
+
 def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

@@ -8,10 +8,12 @@ import functools
 import hmac
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from django.conf import settings
 
 from . import env
+from .locks import file_lock, share_lock
 
 
 @functools.cache
@@ -57,6 +59,17 @@ def place() -> str:
     return " and ".join(places)
 
 
+def hold_newest() -> None:
+    """Hold the file of the newest secret that this process has read: one that serves without the next holds up its use."""
+    if not is_kept_in_files():
+        return
+    for path in (settings.NEXT_KEPT, settings.SECRET_KEPT):
+        if set(_all()) & set(env.kept_secrets(path)):
+            # Race: the next one may just have become the secret.
+            with suppress(FileNotFoundError):
+                return share_lock(str(path))
+
+
 def make_next() -> bool:
     """Make the secret that is to be the next, and which all starts accept from now on; False if there is one."""
     if settings.NEXT_KEPT.exists():
@@ -66,13 +79,18 @@ def make_next() -> bool:
 
 
 def use_next() -> bool:
-    """Let starts from now on use the next secret, and keep that of today among the older ones; False if there is none."""
+    """Let starts from now on use the next secret, and keep that of today among the older ones; False if there is none.
+
+    Raises TimeoutError while a process serves that does not know it.
+    """
     if not settings.NEXT_KEPT.exists():
         return False
-    used = env.kept_secrets(settings.SECRET_KEPT)
-    # Killed between these two, the site has the secret of today in both files, and has lost none.
-    _keep_older(list(dict.fromkeys(used + env.kept_secrets(settings.OLDER_KEPT))))
-    os.replace(settings.NEXT_KEPT, settings.SECRET_KEPT)
+    with file_lock(str(settings.SECRET_KEPT), timeout=0):
+        used = env.kept_secrets(settings.SECRET_KEPT)
+        older = env.kept_secrets(settings.OLDER_KEPT)
+        # Killed between these two, the site has the secret of today in both files, and has lost none.
+        _keep_older(list(dict.fromkeys(used + older)))
+        os.replace(settings.NEXT_KEPT, settings.SECRET_KEPT)
     return True
 
 

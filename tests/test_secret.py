@@ -1,6 +1,7 @@
 """Another secret: whoever has voted is known again, and a second vote is a change and never a second ballot."""
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from polls.models import Ballot, Question
 from polls.promises import Voters
 from polls.voting.identity import make_codes, voter_key
 from tests.support.ballots import assert_count_adds_up, fetch_ballots, vote
+from tests.support.waiting import wait_until
 
 OLD, NEW = "o" * 50, "n" * 50
 
@@ -138,11 +140,15 @@ def test_a_closed_poll_is_well_without_the_old_one(client, question, rotate):
 def kept(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the old secret in it, of which a start makes the settings."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
-    settings.SECRET_KEPT = tmp_path / "secret_key"
-    settings.OLDER_KEPT = tmp_path / "secret_key_fallbacks"
-    settings.NEXT_KEPT = tmp_path / "secret_key_next"
+    keep_in(tmp_path, settings)
     settings.SECRET_KEPT.write_text(OLD)
     return tmp_path
+
+
+def keep_in(folder: Path, settings: Settings) -> None:
+    settings.SECRET_KEPT = folder / "secret_key"
+    settings.OLDER_KEPT = folder / "secret_key_fallbacks"
+    settings.NEXT_KEPT = folder / "secret_key_next"
 
 
 def start(settings: Settings) -> None:
@@ -188,6 +194,26 @@ def test_the_command_refuses_a_step_out_of_order(kept, db):
     with pytest.raises(CommandError, match="is there already. Restart the site"):
         manage("rotatesecret")
     assert (kept / "secret_key").read_text() == OLD
+
+
+@pytest.mark.once
+def test_the_new_one_is_not_used_while_a_worker_does_not_know_it(
+    kept, db, start, settings
+):
+    serve = shlex.quote("import polls.wsgi, time; print('up'); time.sleep(60)")
+    worker = start(f"python -uc {serve}")
+    wait_until(lambda: worker.output() == "up\n", 60)
+    keep_in(worker.folder, settings)
+    old = settings.SECRET_KEPT.read_text()
+    manage("rotatesecret")
+    with pytest.raises(CommandError, match="has run since before the new secret was"):
+        manage("rotatesecret", "--use")
+    assert settings.SECRET_KEPT.read_text() == old
+    worker.stop()
+    worker.restart()
+    wait_until(lambda: worker.output() == "up\n" * 2, 60)
+    manage("rotatesecret", "--use")
+    assert settings.OLDER_KEPT.read_text() == f"{old}\n"
 
 
 def test_the_command_says_what_to_do_with_a_secret_of_the_environment(

@@ -32,6 +32,7 @@ from ..database import database
 from ..env import is_under_gunicorn, refuse
 from ..locks import file_lock
 from ..models import Choice, Question
+from ..secret import hold_newest
 from ..sqlite.file import DatabaseFile, FileLost, file_at
 
 ORGANISER = "organiser"
@@ -43,7 +44,8 @@ def prepare() -> None:
 
     In a thread: uvicorn imports the site inside its loop, where Django refuses to talk to a database.
     """
-    # gunicorn.conf.py has done it before there are workers. A worker that is replaced while the database is away must
+    hold_newest()
+    # gunicorn.conf.py has done the rest before there are workers. A worker that is replaced while the database is away must
     # not take the whole server down with a refusal.
     if "POLLS_PREPARED" not in os.environ:
         with ThreadPoolExecutor(1) as thread:

@@ -54,7 +54,14 @@ class Command(BaseCommand):
         )
 
     def _use(self) -> None:
-        if not secret.use_next():
+        try:
+            is_used = secret.use_next()
+        except TimeoutError:
+            raise CommandError(
+                "A worker of the site has run since before the new secret was made, and does not know it. Restart or reload "
+                "the site, and say this again once the old workers have ended."
+            ) from None
+        if not is_used:
             raise CommandError("There is no new secret. Say rotatesecret first.")
         self.stdout.write(
             f"Restart or reload the site: it uses the new secret then. Keep a copy of {secret.place()}. After the close of "
