@@ -7,12 +7,12 @@ choice are running totals of its ballots.
 import datetime
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 from django.urls import reverse
@@ -24,11 +24,12 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import poll_language, promises, secret
+from . import page_sql, poll_language, promises, secret
 from .background import after_close
 from .codes import new_code
 from .database import database
 from .kinds import KINDS, Kind, Rules
+from .page_sql import OwnBallot
 from .promises import Audience, Results, Voters
 
 if TYPE_CHECKING:
@@ -105,13 +106,6 @@ class QuestionQuerySet(models.QuerySet["Question"]):
     # no attributes of functions.
     delete.queryset_only = True  # type: ignore[attr-defined]
     delete.alters_data = True  # type: ignore[attr-defined]
-
-
-class OwnBallot(NamedTuple):
-    """A voter's ballot: its choices are ids in the order of their marks."""
-
-    receipt: str
-    choices: list[int]
 
 
 def new_voter_salt() -> str:
@@ -401,14 +395,7 @@ class Question(models.Model):
 
     @cached_property
     def _offered(self) -> list[tuple[int, str, int]]:
-        with connection.cursor() as cursor:
-            # In SQL, like own_ballot() below: each ballot page asks this.
-            cursor.execute(
-                "SELECT id, choice_text, first_marks FROM polls_choice WHERE question_id = %s ORDER BY id",
-                [self.pk],
-            )
-            rows: list[tuple[int, str, int]] = cursor.fetchall()
-        return rows
+        return page_sql.choices_of(self.pk)
 
     @cached_property
     def choice_texts(self) -> dict[int, str]:
@@ -488,16 +475,7 @@ class Question(models.Model):
         return others.filter(is_older).first() or others.first()
 
     def own_ballot(self, voter_key: str) -> OwnBallot | None:
-        with connection.cursor() as cursor:
-            # In SQL: each page of a voter asks this, and Django takes longer to build it than the database to answer it.
-            cursor.execute(
-                "SELECT ballot.receipt, mark.choice_id FROM polls_ballot ballot"
-                " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
-                " WHERE ballot.question_id = %s AND ballot.voter_key = %s ORDER BY mark.rank",
-                [self.pk, voter_key],
-            )
-            rows = cursor.fetchall()
-        return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
+        return page_sql.own_ballot(self.pk, voter_key)
 
 
 class ChoiceQuerySet(models.QuerySet["Choice"]):

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypedDict
 from django.utils.translation import gettext, ngettext
 
 from .. import phrases
-from ..database import database
 from ..kinds import KINDS
-from ..models import OwnBallot, Question, QuestionQuerySet
+from ..models import Question, QuestionQuerySet
+from ..page_sql import ChoiceRow, OwnBallot, choices_with_own
 from . import rounds
 from .instant_runoff import Round
 from .rounds_table import Row, rounds_table
@@ -108,14 +108,6 @@ class Tally(Counted):
     rounds_table: str
 
 
-class ChoiceRow(NamedTuple):
-    pk: int
-    choice_text: str
-    votes: int
-    first_marks: int
-    revision: int
-
-
 # Of choices that are level: more than these are counted, not named.
 _MOST_NAMED = 3
 
@@ -160,66 +152,8 @@ def count_with_own(
     """Count now, and return the ballot of this voter too, if they have one."""
     # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
     state = question.state()
-    choices, own = choices_with_own(question, voter_key)
+    choices, own = choices_with_own(question.pk, voter_key)
     return _numbers(question, state, choices, exact), own
-
-
-_CHOICES = "SELECT id, choice_text, votes, first_marks, revision FROM polls_choice WHERE question_id = %s"
-_WITH_OWN = (
-    f"{_CHOICES} UNION ALL SELECT mark.choice_id, ballot.receipt, 0, 0, -mark.rank FROM polls_ballot ballot"
-    " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
-    " WHERE ballot.question_id = %s AND ballot.voter_key = %s"
-)
-
-
-def choices_with_own(
-    question: Question, voter_key: str
-) -> tuple[list[ChoiceRow], OwnBallot | None]:
-    """Read the choices and the ballot of this voter by one statement, so that it is counted.
-
-    In SQL: each page of a voter asks this, and Django takes longer to build it than the database to answer it.
-    """
-    with database.prepared_cursor() as cursor:
-        if voter_key:
-            cursor.execute(_WITH_OWN, [question.pk, question.pk, voter_key])
-        else:
-            cursor.execute(_CHOICES, [question.pk])
-        rows = cursor.fetchall()
-    # Ranks are told from revisions by their sign.
-    choices = sorted(ChoiceRow._make(row) for row in rows if row[-1] >= 0)
-    marks = sorted((-rank, pk, receipt) for pk, receipt, *_, rank in rows if rank < 0)
-    own = OwnBallot(marks[0][2], [pk for _, pk, _ in marks]) if marks else None
-    return choices, own
-
-
-def ballots_with_own(
-    ids: Sequence[int], keys: Sequence[str]
-) -> tuple[dict[int, int], set[int]]:
-    """Read how many ballots these questions have, and on which of them is one with one of these voter keys.
-
-    By one statement, so that it is counted. A key is of one question: none of them is found on another.
-    """
-    if not ids:
-        return {}, set()
-    sql = (
-        "SELECT question_id, SUM(first_marks) FROM polls_choice"
-        f" WHERE question_id IN ({_places(ids)}) GROUP BY question_id"
-    )
-    if keys:
-        sql += (
-            " UNION ALL SELECT question_id, -1 FROM polls_ballot"
-            f" WHERE question_id IN ({_places(ids)}) AND voter_key IN ({_places(keys)})"
-        )
-    with database.prepared_cursor() as cursor:
-        cursor.execute(sql, [*ids, *ids, *keys] if keys else ids)
-        rows = cursor.fetchall()
-    counted = {pk: ballots for pk, ballots in rows if ballots >= 0}
-    voted = {pk for pk, ballots in rows if ballots < 0}
-    return dict.fromkeys(ids, 0) | counted, voted
-
-
-def _places(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def tallies_of(questions: QuestionQuerySet) -> dict[int, Tally]:

@@ -15,9 +15,10 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
 from .. import phrases
-from ..counting.tally import ChoiceRow, choices_with_own, tally_of
+from ..counting.tally import tally_of
 from ..metrics import refused
-from ..models import Choice, OwnBallot, Question
+from ..models import Choice, Question
+from ..page_sql import ChoiceRow, OwnBallot, choices_with_own
 from ..promises import Audience, Voters
 from ..retention import what_is_kept
 from ..serving import spectator_cache, throttle
@@ -90,7 +91,7 @@ def _look(question: Question, request: HttpRequest) -> _Look | None:
     if not voter and question.voters == Voters.ANYONE:
         return None
     key = voter_key(question, voter) if voter else ""
-    choices, own = choices_with_own(question, key)
+    choices, own = choices_with_own(question.pk, key)
     needs_code = _needs_code(question, voter)
     return _Look(question, choices, own, needs_code, _token(request))
 

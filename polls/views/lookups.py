@@ -7,7 +7,8 @@ from django.shortcuts import get_object_or_404
 
 from ..audience import SPECTATOR, Right, has_session, right_of, sees_all_results
 from ..counting.tally import Tally, count_with_own, say
-from ..models import OwnBallot, Question
+from ..models import Question
+from ..page_sql import OwnBallot
 from ..promises import Audience
 from ..voting.identity import COOKIE, identify, voter_key
 

@@ -14,8 +14,8 @@ from django.views.decorators.cache import cache_control
 from .. import metrics as numbers
 from .. import phrases
 from ..codes import read_code, spell
-from ..counting.tally import ballots_with_own
 from ..models import Ballot, Question
+from ..page_sql import ballots_with_own
 from ..serving import health, throttle
 from ..serving.decorators import allow
 from ..serving.errors import error_page

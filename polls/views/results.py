@@ -22,7 +22,8 @@ from ..counting.ballots_csv import fingerprint
 from ..counting.instant_runoff import TIE_RULE
 from ..counting.shown import Row, longest_first, rows_of
 from ..counting.tally import Tally, tally_of
-from ..models import OwnBallot, Question
+from ..models import Question
+from ..page_sql import OwnBallot
 from ..promises import Audience
 from ..qr import draw
 from ..serving.decorators import allow
