@@ -7,8 +7,9 @@ from django.utils import translation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from polls.counting.numbers import count
 from polls.counting.recount import repair
-from polls.counting.tally import count, say, tallies_of, tally_of
+from polls.counting.tally import say, tallies_of, tally_of
 from polls.kinds import InvalidBallot, Kind
 from polls.models import Choice, Question
 from polls.voting.cast import NotChangeable, NotOpen, cast, withdraw

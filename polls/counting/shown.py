@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 from .. import phrases
-from .tally import Numbers, Tally
+from .numbers import Numbers
+from .tally import Tally
 
 
 class QuestionState(TypedDict):

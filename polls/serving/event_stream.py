@@ -27,8 +27,9 @@ from django.http import StreamingHttpResponse
 from django.utils import translation
 
 from ..audience import Right, lost_rights
+from ..counting.numbers import Numbers, count_all, lacks_votes
 from ..counting.shown import ballots_alone
-from ..counting.tally import Numbers, count_all, lacks_votes, say
+from ..counting.tally import say
 from ..metrics import count_viewer
 from ..models import Question
 from ..promises import Audience, results_visible_to

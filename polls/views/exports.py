@@ -15,8 +15,9 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 
 from ..counting.ballots_csv import Busy, ballots_file, fingerprint
+from ..counting.numbers import count, in_play, lacks_votes
 from ..counting.shown import ballots_alone
-from ..counting.tally import Tally, count, in_play, lacks_votes, tally_of
+from ..counting.tally import Tally, tally_of
 from ..models import Question
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable

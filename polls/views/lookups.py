@@ -6,7 +6,8 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from ..audience import SPECTATOR, Right, has_session, right_of, sees_all_results
-from ..counting.tally import Tally, count_with_own, say
+from ..counting.numbers import count_with_own
+from ..counting.tally import Tally, say
 from ..models import Question
 from ..page_sql import OwnBallot
 from ..promises import Audience

@@ -18,7 +18,8 @@ from django.utils.translation import (
 )
 
 from .. import accent, phrases
-from ..counting.tally import ChoiceTally, RoundTally, Tally, in_play
+from ..counting.numbers import RoundTally, in_play
+from ..counting.tally import ChoiceTally, Tally
 from .text_width import runs_right_to_left, text_width, wrap
 
 WIDTH, EDGE, GAP = 640, 28, 16
