@@ -1,19 +1,17 @@
-import datetime
-import re
+"""Questions in the admin: the form that writes them, what it leads to, and the pages and actions beside it."""
+
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db import connection, models
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -21,32 +19,21 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from .. import phrases
-from ..models import (
-    Ballot,
-    Choice,
-    Invitation,
-    Question,
-    QuestionQuerySet,
-)
+from ..models import Ballot, Choice, Invitation, Question
 from ..serving.decorators import allow
 from .choices import write_choices
+from .closing import close_now, close_one
+from .duplicating import duplicate, duplicate_one, may_duplicate
 from .invitations import codes, sheet, sheet_csv
 from .live import live, numbers
 from .moments import MomentField, MomentWidget
-from .pages import page
 from .poll_files import export_polls, import_polls, takes_a_file
 from .question_form import LIMITS, QuestionForm
+from .question_list import COLUMNS, QuestionList, StateFilter
 from .sharing import qr_file, share
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
-    from django_stubs_ext import WithAnnotations
-
-    class _Counted(TypedDict):
-        ballots: int
-
-    CountedQuestion = WithAnnotations[Question, _Counted]
 
 admin.site.site_header = admin.site.site_title = gettext_lazy("Polls administration")
 admin.site.index_title = gettext_lazy("Organise")
@@ -55,56 +42,10 @@ admin.site.index_title = gettext_lazy("Organise")
 NEXT = ["_live", "_share", "_codes", "_close", "_duplicate"]
 
 WHEN = gettext_lazy("When")
-STATES = {
-    "scheduled": gettext_lazy("Scheduled"),
-    "open": gettext_lazy("Open"),
-    "closed": gettext_lazy("Closed"),
-}
-
 
 # The pages of a question beside its form, and of a sheet of its codes.
 ONE = "<int:question_id>"
 SHEET = f"{ONE}/codes/<int:first>"
-
-# As the languages of the site write it.
-COMMA = re.compile("[,،，]")
-
-
-class StateFilter(admin.SimpleListFilter):
-    title = gettext_lazy("state")
-    parameter_name = "state"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin
-    ) -> list[tuple[str, str]]:
-        return [(name, str(label)) for name, label in STATES.items()]
-
-    # The admin's query set is the model's own.
-    def queryset(  # type: ignore[override]
-        self, request: HttpRequest, queryset: QuestionQuerySet
-    ) -> QuestionQuerySet:
-        in_state = {
-            "scheduled": queryset.scheduled,
-            "open": queryset.open,
-            "closed": queryset.closed,
-        }.get(self.value() or "")
-        return in_state() if in_state else queryset
-
-
-class QuestionList(ChangeList):
-    def get_results(self, request: HttpRequest) -> None:
-        """Count the ballots of this page alone, in a query of its own: the list's would count those of all pages before too."""
-        super().get_results(request)
-        ids = list(self.result_list.values_list("pk", flat=True))
-        shown = Question.objects.with_ballots().in_bulk(ids)
-        self.result_list = [shown[pk] for pk in ids if pk in shown]
-
-
-def _short(moment: datetime.datetime) -> SafeString:
-    """Write date and time, either of them on one line."""
-    local = timezone.localtime(moment)
-    parts = date_format(local, "SHORT_DATE_FORMAT"), date_format(local, "TIME_FORMAT")
-    return format_html('<span class="unbroken">{}</span> {}', *parts)
 
 
 def _clock() -> str:
@@ -138,21 +79,14 @@ class QuestionAdmin(admin.ModelAdmin):
             },
         ),
     ]
-    list_display = [
-        "question",
-        "state",
-        "ballots",
-        "opens",
-        "closes",
-        "who_votes",
-        "share_link",
-    ]
+    list_display = COLUMNS
     list_filter = [StateFilter, "kind", "voters", "pub_date"]
     search_fields = ["question_text"]
     # A search need not count all other questions too.
     show_full_result_count = False
     ordering = ["-pub_date", "-id"]
-    actions = ["close_now", "duplicate", export_polls]
+    # The admin's query set is the model's own.
+    actions = [close_now, duplicate, export_polls]  # type: ignore[list-item]
 
     class Media:
         # Once the page is there, on which it works.
@@ -162,43 +96,6 @@ class QuestionAdmin(admin.ModelAdmin):
         self, request: HttpRequest, **kwargs: object
     ) -> type[ChangeList]:
         return QuestionList
-
-    @admin.display(description=gettext_lazy("question"), ordering="question_text")
-    def question(self, question: Question) -> SafeString:
-        text = question.question_text
-        return format_html('<span dir="auto" title="{}">{}</span>', text, text)
-
-    @admin.display(description=gettext_lazy("state"))
-    def state(self, question: Question) -> SafeString:
-        state = question.state()
-        return format_html('<span class="pill {}">{}</span>', state, STATES[state])
-
-    @admin.display(description=gettext_lazy("ballots"))
-    def ballots(self, question: "CountedQuestion") -> SafeString:
-        address = reverse("admin:polls_question_live", args=[question.pk])
-        number = phrases.number(question.ballots)
-        name = _("%(ballots)s, live") % {"ballots": number}
-        link = '<a href="{}" aria-label="{}">{}</a>'
-        return format_html(link, address, name, number)
-
-    @admin.display(description=gettext_lazy("opens"), ordering="pub_date")
-    def opens(self, question: Question) -> str:
-        return _short(question.pub_date)
-
-    @admin.display(description=gettext_lazy("closes"), ordering="closes_at")
-    def closes(self, question: Question) -> str | None:
-        return _short(question.closes_at) if question.closes_at else None
-
-    @admin.display(description=gettext_lazy("who votes"), ordering="voters")
-    def who_votes(self, question: Question) -> str:
-        return COMMA.split(question.get_voters_display())[0]
-
-    @admin.display(description=gettext_lazy("share"))
-    def share_link(self, question: Question) -> SafeString:
-        address = reverse("admin:polls_question_share", args=[question.pk])
-        name = _("Share: %(question)s") % {"question": question}
-        link = '<a href="{}" aria-label="{}">{}</a>'
-        return format_html(link, address, name, _("Share"))
 
     @admin.display(description=gettext_lazy("choices"))
     def choices(self, question: Question) -> SafeString:
@@ -317,7 +214,7 @@ class QuestionAdmin(admin.ModelAdmin):
     def response_change(self, request: HttpRequest, obj: Question) -> HttpResponse:
         step = _next_step(request)
         if step == "_duplicate":
-            return self.duplicate_one(request, obj.pk)
+            return duplicate_one(self, request, obj.pk)
         if step == "_close":
             return redirect("admin:polls_question_close", obj.pk)
         if step:
@@ -334,11 +231,8 @@ class QuestionAdmin(admin.ModelAdmin):
             "numbers": (f"{ONE}/live/numbers.json", read(self._page(numbers))),
             "share": (f"{ONE}/share/", read(self._page(share))),
             "qr": (f"{ONE}/share/qr.svg", read(self._page(qr_file))),
-            "close": (f"{ONE}/close/", read(self._page(QuestionAdmin.close_one))),
-            "copy": (
-                f"{ONE}/duplicate/",
-                write(self._page(QuestionAdmin.duplicate_one)),
-            ),
+            "close": (f"{ONE}/close/", read(self._page(close_one))),
+            "copy": (f"{ONE}/duplicate/", write(self._page(duplicate_one))),
             "codes": (f"{ONE}/codes/", either(self._page(codes))),
             "sheet": (f"{SHEET}/", read(self._page(sheet))),
             "sheet_csv": (f"{SHEET}/codes.csv", read(self._page(sheet_csv))),
@@ -356,40 +250,7 @@ class QuestionAdmin(admin.ModelAdmin):
         return self.admin_site.admin_view(partial(view, self))
 
     def has_duplicate_permission(self, request: HttpRequest) -> bool:
-        """Ask for both: a copy that its maker cannot edit would be left lying about."""
-        return self.has_add_permission(request) and self.has_change_permission(request)
-
-    def duplicate_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
-        question = get_object_or_404(Question, pk=question_id)
-        if not self.has_duplicate_permission(request):
-            raise PermissionDenied
-        copy = question.duplicate()
-        self.log_addition(request, copy, f"Duplicated from question {question.pk}.")
-        # A poll that was closed at once has a copy that hardly opens.
-        until = copy.closes_at and date_format(
-            timezone.localtime(copy.closes_at), "DATETIME_FORMAT"
-        )
-        sentence = _(
-            "This is the copy. It opens in a week and stays open; edit it, then set its dates. "
-            "Without a day under “Opens” it opens at once, when you save."
-        )
-        if until:
-            sentence = _(
-                "This is the copy. It opens in a week and closes %(until)s; edit it, then set its dates. "
-                "Without a day under “Opens” it opens at once, when you save."
-            ) % {"until": until}
-        self.message_user(request, sentence, messages.SUCCESS)
-        return redirect("admin:polls_question_change", copy.pk)
-
-    def close_one(self, request: HttpRequest, question_id: int) -> HttpResponse:
-        """Ask whether to close this question; the page's button is the action of the list."""
-        question = get_object_or_404(Question.objects.with_ballots(), pk=question_id)
-        if not self.has_change_permission(request, question):
-            raise PermissionDenied
-        if question.is_open:
-            return self._close_page(request, [question], 0)
-        self.message_user(request, _("This poll is not open."), messages.WARNING)
-        return redirect("admin:polls_question_change", question.pk)
+        return may_duplicate(self, request)
 
     def get_view_on_site_url(self, obj: Question | None = None) -> str | None:
         # Before it is published there is nothing to view.
@@ -410,50 +271,3 @@ class QuestionAdmin(admin.ModelAdmin):
             _("invitation codes"): Invitation.objects.filter(question__in=ids).count(),
         }
         return names, counts, set(), []
-
-    @admin.action(
-        description=gettext_lazy("Close selected questions now"), permissions=["change"]
-    )
-    def close_now(
-        self, request: HttpRequest, queryset: QuestionQuerySet
-    ) -> HttpResponse | None:
-        """Close what is open, after a page that asks: once people have voted, it cannot be undone."""
-        selected = list(queryset.with_ballots())
-        to_close = [question for question in selected if question.is_open]
-        left = len(selected) - len(to_close)
-        if to_close and "sure" not in request.POST:
-            return self._close_page(request, to_close, left)
-        closed = [question for question in to_close if question.close()]
-        for question in closed:
-            self.log_change(request, question, "Closed now.")
-        if closed:
-            sentence = _("Closed: %(number)s. No more votes are taken.")
-            closed_now = sentence % {"number": len(closed)}
-            links = format_html_join(
-                " ", '<a href="{}">{}</a>', ((q.results_url, q) for q in closed)
-            )
-            told = format_html("{} {}: {}", closed_now, _("Results"), links)
-            self.message_user(request, told, messages.SUCCESS)
-        left += len(to_close) - len(closed)
-        if left:
-            sentence = _("Not open, and left as they were: %(number)s.")
-            self.message_user(request, sentence % {"number": left}, messages.WARNING)
-        return None
-
-    def _close_page(
-        self, request: HttpRequest, questions: list[Question], left: int
-    ) -> HttpResponse:
-        context = {"title": _("Close now?"), "questions": questions, "left": left}
-        return page(self, request, "close", context)
-
-    @admin.action(
-        description=gettext_lazy("Duplicate selected questions"),
-        permissions=["duplicate"],
-    )
-    def duplicate(self, request: HttpRequest, queryset: QuerySet[Question]) -> None:
-        copies = [question.duplicate() for question in queryset]
-        sentence = _(
-            "Duplicated without their votes: %(number)s. "
-            "The copies open in a week, for as long as the originals; edit them, then set their dates."
-        ) % {"number": len(copies)}
-        self.message_user(request, sentence, messages.SUCCESS)
