@@ -10,7 +10,6 @@ SQLite, or the server of DATABASE_URL (python tests/support/postgres.py ...).
 
 import argparse
 import random
-import shutil
 import statistics
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.support.headless import launch_chromium
 from tests.support.people import Voter
 from tests.support.servers import Site
 
@@ -59,10 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = Site(options.command, Path(folder), {"WEB_CONCURRENCY": "3"}).ready()
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu"],
-        )
+        browser = launch_chromium(playwright)
         try:
             delays = measure(site, browser.new_page(), options.votes)
         finally:

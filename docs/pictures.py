@@ -4,7 +4,6 @@ They are taken of a demo site of its own, which ends with this, by the system's 
 """
 
 import base64
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from docs.palette import reduced
+from tests.support.headless import launch_chromium
 from tests.support.servers import Site
 
 HERE = Path(__file__).resolve().parent
@@ -184,9 +184,7 @@ def main() -> None:
                 "SITE_URL": "http://polls.example.org",
             },
         ).ready()
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        chromium = launch_chromium(playwright)
         try:
             site.add_account(*OLGA, organiser=True)
             site.shell(DEMO)

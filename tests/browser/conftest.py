@@ -1,35 +1,19 @@
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.gallery import Gallery
+from tests.support.headless import launch_chromium
 from tests.support.servers import Site
-
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 # Not for the whole session: its loop runs in this thread, and Django talks to no database beside a loop.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not path:
-        pytest.fail(
-            "Chromium is missing. Install it (apt-get install chromium) or name it in CHROMIUM."
-        )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser = launch_chromium(playwright)
         yield browser
         browser.close()
 

@@ -13,6 +13,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.gallery import SIGHTS, Gallery, Sight
+from tests.support.headless import launch_chromium
 from tests.support.servers import Site
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -93,9 +94,7 @@ def main() -> None:
     site = Site("uvicorn polls.asgi:application", given.folder / "site").ready()
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
+            browser = launch_chromium(playwright)
             gallery = Gallery(site)
             for language in given.language:
                 for size in given.size:
