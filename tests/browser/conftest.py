@@ -18,12 +18,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-SERVERS = ["gunicorn polls.wsgi", "uvicorn polls.asgi:application"]
-
-
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module")
 def site(request: pytest.FixtureRequest, share: Callable[..., Site]) -> Site:
-    return share(request.param).ready()
+    """The site under ASGI, or the server that a test names."""
+    return share(getattr(request, "param", "uvicorn polls.asgi:application")).ready()
 
 
 def _open_page(chromium: Browser, site: Site, **options: object) -> Iterator[Page]:

@@ -9,6 +9,10 @@ from playwright.sync_api import Page, expect
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.once
+# Pages are the same under both, which tests/test_handler.py holds against each other.
+under_both = pytest.mark.parametrize(
+    "site", ["gunicorn polls.wsgi", "uvicorn polls.asgi:application"], indirect=True
+)
 
 
 def vote(page: Page, question: int, choice: str) -> None:
@@ -21,6 +25,7 @@ def press(page: Page) -> None:
     page.locator("main").get_by_role("button").click()
 
 
+@under_both
 def test_it_works(page, site):
     text = f"Which colour {secrets.token_hex(4)}?"
     question = site.ask(text)
@@ -36,6 +41,7 @@ def test_it_works(page, site):
     assert site.counts(question) == (1, 1)
 
 
+@under_both
 def test_a_vote_can_be_changed(page, site):
     question = site.ask()
     vote(page, question, "Red")
@@ -48,6 +54,7 @@ def test_a_vote_can_be_changed(page, site):
     assert site.counts(question) == (1, 1)
 
 
+@under_both
 def test_a_double_click_is_one_vote(page, site):
     question = site.ask()
     page.goto(f"/polls/{question}/")

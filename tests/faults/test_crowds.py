@@ -54,17 +54,17 @@ def test_crowds_come_one_after_the_other(request):
         assert request.node.nodeid.endswith("@crowds")
 
 
-def test_1600_voters_make_1600_ballots(site):
+def test_800_voters_make_800_ballots(site):
     question = site.ask()
-    assert outcomes(begin(site, question, 16, 100)) == {"302": 1600}
-    assert site.counts(question) == (1600, 1600)
+    assert outcomes(begin(site, question, 8, 100)) == {"302": 800}
+    assert site.counts(question) == (800, 800)
     assert "Totals that differ: 0." in site.manage("recount")
 
 
-def test_200_voters_who_click_8_times_make_200_ballots(site):
+def test_100_voters_who_click_8_times_make_100_ballots(site):
     question = site.ask()
-    assert outcomes(begin(site, question, 8, 25, clicks=8)) == {"302": 1600}
-    assert site.counts(question) == (200, 200)
+    assert outcomes(begin(site, question, 4, 25, clicks=8)) == {"302": 800}
+    assert site.counts(question) == (100, 100)
     assert "Totals that differ: 0." in site.manage("recount")
 
 

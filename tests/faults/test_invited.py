@@ -11,7 +11,7 @@ from tests.support.people import Voter
 # Not several crowds at once.
 pytestmark = pytest.mark.xdist_group("crowds")
 
-CODES, BROWSERS = 200, 8
+CODES, BROWSERS = 60, 8
 MAKE = """
 from polls.models import Question
 from polls.voting.identity import make_codes
@@ -30,7 +30,7 @@ def try_code(base: str, question: int, code: str, n: int, start: threading.Barri
     return claimed, browser.vote(choices[n % len(choices)], question).status
 
 
-def test_200_codes_tried_by_8_browsers_each_make_200_ballots(start):
+def test_60_codes_tried_by_8_browsers_each_make_60_ballots(start):
     command = "gunicorn polls.asgi -k uvicorn.workers.UvicornWorker"
     site = start(command, WEB_CONCURRENCY="3").ready()
     question = site.ask()
