@@ -18,6 +18,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+# What the servers send is the same, which tests/test_handler.py holds: one is enough for what a browser does with it.
 @pytest.fixture(scope="module")
 def site(request: pytest.FixtureRequest, share: Callable[..., Site]) -> Site:
     """The site under ASGI, or the server that a test names."""

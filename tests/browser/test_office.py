@@ -1,7 +1,6 @@
 """An organiser's numbers move, and a member of a list sets a password, in Chromium."""
 
 import secrets
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -12,12 +11,6 @@ from tests.support.servers import Site
 pytestmark = pytest.mark.once
 
 OLGA = ("olga", "a good password")
-
-
-# What the two servers send is the same, which test_handler_parity holds: one is enough for what a browser does with it.
-@pytest.fixture(scope="module")
-def site(share: Callable[..., Site]) -> Site:
-    return share("uvicorn polls.asgi:application").ready()
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def site(share: Callable[..., Site]) -> Site:
-    return share("uvicorn polls.asgi:application").ready()
-
-
 @pytest.fixture(params=TEXTS)
 def language(request: pytest.FixtureRequest) -> Iterator[str]:
     with override(request.param):

@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.once
-# Pages are the same under both, which tests/test_handler.py holds against each other.
 under_both = pytest.mark.parametrize(
     "site", ["gunicorn polls.wsgi", "uvicorn polls.asgi:application"], indirect=True
 )
