@@ -10,10 +10,18 @@ run: .venv/run
 dev: .venv/test
 	DEBUG=1 $(BIN)/uvicorn polls.asgi:application --port $(or $(PORT),8000) --reload --reload-dir polls --reload-include '*.html' --reload-include '*.svg'
 
-check: .venv/test
+check: black ruff mypy imports
+
+black: .venv/test
 	$(BIN)/black --check --quiet .
+
+ruff: .venv/test
 	$(BIN)/ruff check --quiet .
+
+mypy: .venv/test
 	$(BIN)/mypy
+
+imports: .venv/test
 	$(BIN)/lint-imports --no-logo
 
 # No process, no browser, no PostgreSQL: under a minute.
@@ -21,7 +29,8 @@ test-fast: .venv/test
 	$(BIN)/pytest -n auto -m "not server"
 
 # Everything. Tests mostly wait for servers: four at a time take less than half as long.
-test: programs check audited .venv/vnu
+test: programs
+	$(MAKE) --jobs=4 --output-sync check audited .venv/vnu
 	$(BIN)/pytest -n 4
 	$(BIN)/python tests/support/postgres.py $(BIN)/pytest -n 4
 
@@ -84,4 +93,4 @@ sbom: .venv/locked
 	npm install --silent --no-save --ignore-scripts --prefix $@ vnu-jar@26.9.27
 	touch $@
 
-.PHONY: run dev check test-fast test programs faults bench format messages audit audited lock sbom
+.PHONY: run dev check black ruff mypy imports test-fast test programs faults bench format messages audit audited lock sbom

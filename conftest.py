@@ -1,8 +1,14 @@
 """For every suite in this repo, tests/ and polls/tests.py alike: they share one test database."""
 
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
+
+# Each server, and each worker of pytest-xdist, would compile all anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
