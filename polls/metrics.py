@@ -3,7 +3,9 @@
 Off, unless METRICS_TOKEN is set: every function here returns at once, and the library is not even imported.
 """
 
+import functools
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _numbers: "Numbers | None" = None
+_threads = 0
 
 
 def start() -> None:
@@ -36,6 +39,22 @@ def start() -> None:
         _numbers = Numbers(settings.DATA_DIR / "metrics")
     except OSError as error:
         logger.error("Nothing is counted for /metrics: %s", error)
+    else:
+        _numbers.threads.set(_threads)
+        _follow_forks()
+
+
+@functools.cache
+def _follow_forks() -> None:
+    """Let each worker count for itself where gunicorn's master forks them after this, with --preload; it serves nobody."""
+    os.register_at_fork(before=_stop, after_in_child=start)
+
+
+def _stop() -> None:
+    global _numbers
+    if _numbers:
+        _numbers.folder.give_number_back()
+        _numbers = None
 
 
 def count_vote(how: str, number: int = 1) -> None:
@@ -89,6 +108,8 @@ def count_busy_thread(change: int) -> None:
 
 def tell_threads(number: int) -> None:
     """Say how many threads of this process answer requests."""
+    global _threads
+    _threads = number
     if _numbers:
         _numbers.threads.set(number)
 

@@ -49,16 +49,20 @@ class Folder:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def take_number(self) -> int:
-        """Return the lowest number that no worker holds; this process holds it to its end."""
+        """Return the lowest number that no worker holds; this process holds it to its end, or until it gives it back."""
         number = 0
         while (lock := take_lock(self._lock_path(number))) is None:
             number += 1
+        self._lock = lock
         os.truncate(lock, 0)
         os.write(lock, f"{os.getpid()} {HERE}".encode())
         self._forget_gauges(number)
         for kind in KINDS:
             _prepare(self.path / f"{kind}_{number}.db")
         return number
+
+    def give_number_back(self) -> None:
+        os.close(self._lock)
 
     def _lock_path(self, number: int) -> str:
         return str(self.path / f"worker-{number}.lock")
