@@ -16,15 +16,16 @@ from .views import (
     preview,
     public,
     results,
+    vote,
 )
 
 poll_urls = [
     path("", public.index, name="index"),
     path("<int:question_id>/", ballot.detail, name="detail"),
-    path("<int:question_id>/vote/", ballot.vote, name="vote"),
-    path("<int:question_id>/withdraw/", ballot.withdraw, name="withdraw"),
-    path("<int:question_id>/code/", ballot.code, name="code"),
-    path("<int:question_id>/code/<str:code>/", ballot.code, name="code"),
+    path("<int:question_id>/vote/", vote.vote, name="vote"),
+    path("<int:question_id>/withdraw/", vote.withdraw, name="withdraw"),
+    path("<int:question_id>/code/", vote.code, name="code"),
+    path("<int:question_id>/code/<str:code>/", vote.code, name="code"),
     path("<int:question_id>/results/", results.results, name="results"),
     path("<int:question_id>/results.json", exports.results_json, name="results_json"),
     path("<int:question_id>/turnout.json", exports.turnout_json, name="turnout_json"),
