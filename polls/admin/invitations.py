@@ -116,10 +116,9 @@ def _read_numbers(text: str, last: int) -> set[int]:
 def _numbers_by_state(question: Question) -> list[tuple[str, int, str]]:
     """Return "Unused", "Used" and "Void", each with how many codes and which numbers.
 
-    Secrecy: while the poll is open, only what the number of ballots tells
-    anyhow. Whoever saw which number is used now, and which total has changed,
-    would know a vote. How many are void would tell of each number, for one can
-    be voided alone.
+    Secrecy: while the poll is open, only what the number of ballots tells anyhow. Whoever saw which number is used now,
+    and which total has changed, would know a vote. How many are void would tell of each number, for one can be voided
+    alone.
     """
     if question.is_open:
         codes = question.invitation_set.aggregate(

@@ -86,6 +86,15 @@ def _state(tally: Tally) -> str:
     return gettext("%(ballots)s, closed.") % names
 
 
+def _went_out(number: int) -> str:
+    sentence = ngettext(
+        "%(number)s choice went out before.",
+        "%(number)s choices went out before.",
+        number,
+    )
+    return sentence % {"number": phrases.number(number)}
+
+
 def _draw_rounds(picture: "_Picture", tally: Tally) -> Iterator[str]:
     """Draw the last rounds side by side, and yield what they say of each choice that was still in."""
     rounds = tally["rounds"]
@@ -109,12 +118,7 @@ def _draw_rounds(picture: "_Picture", tally: Tally) -> Iterator[str]:
         yield f"{phrases.isolated(choice['text'])}: {pgettext('list', ', ').join(numbers)}."
     picture.skip(GAP)
     if out:
-        sentence = ngettext(
-            "%(number)s choice went out before.",
-            "%(number)s choices went out before.",
-            out,
-        )
-        picture.text("small", sentence % {"number": phrases.number(out)})
+        picture.text("small", _went_out(out))
     picture.text("small", gettext("The line is at half of the ballots still in play."))
 
 

@@ -184,10 +184,7 @@ def withdraw(question: Question, voter_key: str) -> bool:
     return bool(ballot)
 
 
-def _change_marks(
-    question: Question, ballot: Ballot, marked: list[int], choices: list[int]
-) -> None:
-    """Change the marks of a ballot, which the caller has locked, and the totals with them."""
+def _change_totals(question: Question, marked: list[int], choices: list[int]) -> None:
     before = question.rules.increments(marked)
     after = question.rules.increments(choices)
     # Update in id order, so that two who change their votes cannot deadlock.
@@ -200,6 +197,13 @@ def _change_marks(
             revision=F("revision") + 1,
         ):
             raise Choice.DoesNotExist
+
+
+def _change_marks(
+    question: Question, ballot: Ballot, marked: list[int], choices: list[int]
+) -> None:
+    """Change the marks of a ballot, which the caller has locked, and the totals with them."""
+    _change_totals(question, marked, choices)
     _change_ranking(question, marked, choices)
     ballot.mark_set.all().delete()
     ballot.changed_at = timezone.now()

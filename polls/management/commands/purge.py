@@ -55,9 +55,7 @@ class Command(BaseCommand):
         if any(number is not None and not 0 <= number <= 9999 for number in days):
             raise CommandError("Use a number of days from 0 to 9999.")
         if yes:
-            # Django leaves those that have ended in the table.
-            call_command("clearsessions")
-            self.stdout.write("Ended sessions were cleared.")
+            self._clear_sessions()
         overdue = yes and is_overdue()
         due = retention.due(*days)
         if days == (None, None, None) and not overdue:
@@ -68,6 +66,11 @@ class Command(BaseCommand):
             self._purge_for_good(due, overdue)
         else:
             self._say(due)
+
+    def _clear_sessions(self) -> None:
+        # Django leaves those that have ended in the table.
+        call_command("clearsessions")
+        self.stdout.write("Ended sessions were cleared.")
 
     def _say(self, due: Due) -> None:
         """Say what would be done."""
