@@ -205,8 +205,8 @@ class Question(models.Model):
         db_default="",
         blank=True,
         help_text=_(
-            "Of the question and its choices: browsers read them aloud and break their lines as that language has it. "
-            "The words around them are in each visitor's own."
+            "What the question and the choices are written in, so that they are read aloud rightly. Not said: they are "
+            "read as if in the visitor's own language, in which the words around them are."
         ),
     )
     may_embed = models.BooleanField(
@@ -243,8 +243,8 @@ class Question(models.Model):
     objects = QuestionQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("question")
-        verbose_name_plural = _("questions")
+        verbose_name = _("poll")
+        verbose_name_plural = _("polls")
         indexes = [
             models.Index(fields=["-pub_date", "-id"], name="polls_question_newest")
         ]
@@ -253,7 +253,7 @@ class Question(models.Model):
                 condition=Q(closes_at__isnull=True) | Q(closes_at__gte=F("pub_date")),
                 name="polls_question_closes_after_opening",
                 violation_error_message=_(
-                    "A question cannot close before it is published."
+                    "The poll would close before it opens: choose a later moment for “Closes”."
                 ),
             ),
             models.CheckConstraint(

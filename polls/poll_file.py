@@ -81,7 +81,7 @@ class Draft:
         if len(self.choices) < least:
             yield _("A poll needs at least %(number)s choices.") % {"number": least}
         if len(self.choices) > MAX_CHOICES:
-            sentence = _("A question has room for %(most)d choices.")
+            sentence = _("A poll has room for %(most)d choices.")
             yield sentence % {"most": MAX_CHOICES}
             return
         # White space makes no difference to who reads them.

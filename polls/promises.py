@@ -94,7 +94,7 @@ def frozen_fields(is_closed: bool, may_change: bool) -> "dict[str, _StrPromise]"
     frozen = dict(FROZEN)
     if is_closed:
         frozen["closes_at"] = _(
-            "The poll has closed and its count is public: duplicate the question instead of opening it again."
+            "The poll has closed and its count is public: duplicate it instead of opening it again."
         )
     if not may_change:
         frozen["may_change"] = _(
@@ -125,7 +125,7 @@ def _thawed(stored: Promised, after: Promised) -> Iterator[str]:
             continue
         # Translators: the reason is a sentence of its own.
         sentence = gettext(
-            "“%(field)s” cannot change any more. %(reason)s Duplicate the question instead."
+            "“%(field)s” cannot change any more. %(reason)s Duplicate the poll instead."
         )
         yield sentence % {"field": capfirst(labels[name]), "reason": reason}
 

@@ -21,10 +21,27 @@ def test_it_adds_a_question_with_its_choices(admin_client):
     ]
 
 
+def test_it_speaks_of_polls_as_the_site_does(admin_client, question):
+    """Who pressed “Add a poll” comes to a page of that name, and what is saved is called so."""
+    assert "<h1>Polls</h1>" in admin_client.get(LIST).text
+    add, path = admin_client.get(f"{LIST}add/").text, change_path(question)
+    assert "<h1>Add poll</h1>" in add and "Voting</a>\n&rsaquo;" in add
+    page = admin_client.post(path, load(admin_client, question), follow=True).text
+    assert "The poll “<a" in page and "Delete selected polls" in page
+
+
+def test_the_language_of_the_poll_may_be_left_unsaid(admin_client):
+    page = admin_client.get(f"{LIST}add/").text
+    assert '<option value="" selected>Not said</option>' in page
+    assert "---------" not in page.split('id="id_language"')[1].split("</select>")[0]
+    admin_client.post(f"{LIST}add/", form(language=""))
+    assert Question.objects.get().language == ""
+
+
 @pytest.mark.parametrize("choices", [[], ["Left"]])
 def test_it_requires_two_choices(admin_client, choices):
     page = admin_client.post(f"{LIST}add/", form(choices=choices))
-    assert "A question needs at least 2 choices." in page.text
+    assert "A poll needs at least 2 choices." in page.text
     assert Question.objects.count() == 0
 
 
@@ -43,7 +60,7 @@ def test_choices_are_put_in_order_as_text(admin_client, question):
     [
         (["Left", "x" * 201], "Line 2 is too long. A choice has room for 200"),
         (["Left", "Right", "Left"], "Two choices are the same."),
-        (map(str, range(1001)), "A question has room for 1000 choices."),
+        (map(str, range(1001)), "A poll has room for 1000 choices."),
         (["Left", "Ri\0ght"], "Null characters are not allowed."),
     ],
 )
@@ -102,7 +119,10 @@ def test_a_moment_that_stays_keeps_its_seconds(admin_client, question):
 def test_it_rejects_closing_before_opening(admin_client):
     more = {"closes_at_0": "2001-01-01", "closes_at_1": "00:00:00"}
     page = admin_client.post(f"{LIST}add/", form(**more))
-    assert "A question cannot close before it is published." in page.text
+    assert (
+        "The poll would close before it opens: choose a later moment for “Closes”."
+        in page.text
+    )
 
 
 def test_one_choice_ignores_the_numbers_of_the_others(admin_client):
@@ -297,6 +317,17 @@ def test_a_question_is_deleted_with_its_ballots(admin_client, question):
     cast(question, "a" * 32, [question.choice_set.first().pk])
     admin_client.post(f"{LIST}{question.pk}/delete/", {"post": "yes"})
     assert Question.objects.count() == 0
+
+
+def test_deleting_says_that_it_is_final_and_what_goes(admin_client, question, ask):
+    """On the page of one poll, and for those that are selected in the list."""
+    cast(question, "a" * 32, [question.choice_set.first().pk])
+    one = admin_client.get(f"{LIST}{question.pk}/delete/").text
+    selected = act(admin_client, "delete_selected", question, ask("When?")).text
+    for page in (one, selected):
+        assert "This is final: the ballots go too" in page
+        assert f"<bdi>{question}</bdi> (1 ballot)" in page
+    assert "<bdi>When?</bdi> (0 ballots)" in selected
 
 
 def test_deleting_says_how_many_codes_go_along(admin_client, question):

@@ -337,7 +337,7 @@ def test_only_a_question_with_codes_has_the_button(admin_client, question):
     change = f"/admin/polls/question/{question.pk}/change/"
     assert "_codes" not in admin_client.get(change).text
     page = admin_client.post(path(question), {"number": 1, "make": "csv"}, follow=True)
-    assert "This question takes no invitation codes." in page.text
+    assert "This poll takes no invitation codes." in page.text
     Question.objects.update(voters="codes")
     assert 'name="_codes"' in admin_client.get(change).text
     assert Invitation.objects.count() == 0

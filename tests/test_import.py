@@ -137,7 +137,7 @@ WRONG = [
         "line 3: closes is '2026-12-01'. Use a date and a",
     ),
     (POLL + "  closes: 0001-01-01 00:00+14:00\n", "line 3: closes is"),
-    (POLL + "  closes: 2001-01-01 00:00\n", "line 1: A question cannot close before"),
+    (POLL + "  closes: 2001-01-01 00:00\n", "line 1: The poll would close before"),
     (
         POLL + "  may_change: perhaps\n",
         "line 3: may_change is 'perhaps'. Use yes or no.",
@@ -187,7 +187,7 @@ WRONG = [
     ),
     (
         f"- question: Which?\n  choices: {[*map(str, range(1001))]}\n",
-        "line 2: A question has room for 1000 choices.",
+        "line 2: A poll has room for 1000 choices.",
     ),
     (
         '- question: "a\\0b"\n  choices: [a, b]\n',

@@ -13,7 +13,7 @@ from django.utils import timezone
 from polls.models import Question
 from tests.support.ballots import assert_count_adds_up
 
-LATEST = "0015_secret_of_a_poll"
+LATEST = "0016_polls_by_name"
 Migrate = Callable[[str], Apps]
 
 KEY, RECEIPT = "5" * 32, "0123456789AB"
@@ -77,6 +77,17 @@ def test_it_makes_salts_where_nobody_has_voted(migrate):
     salts = dict(Question.objects.values_list("pk", "voter_salt"))
     assert (salts[voted.pk], salts[deleted.pk]) == ("", "")
     assert len(salts[unvoted.pk]) == 32
+
+
+def test_permissions_have_the_name_of_what_they_are_for(migrate):
+    """But for those that somebody has named."""
+    permissions = migrate("0015_secret_of_a_poll").get_model("auth", "Permission")
+    own = permissions.objects.filter(content_type__app_label="polls")
+    own.filter(codename="add_question").update(name="Can add question")
+    own.filter(codename="view_question").update(name="May look")
+    migrate(LATEST)
+    assert own.get(codename="add_question").name == "Can add poll"
+    assert own.get(codename="view_question").name == "May look"
 
 
 def last_migrations(number: int) -> list[str]:

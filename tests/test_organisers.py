@@ -18,7 +18,7 @@ def test_who_may_add_questions_adds_their_choices(db):
     assert client.post(f"{LIST}add/", form()).status_code == 302
     assert Question.objects.get().choice_set.count() == 2
     page = client.post(f"{LIST}add/", form(choices=[]))
-    assert "A question needs at least 2 choices." in page.text
+    assert "A poll needs at least 2 choices." in page.text
 
 
 def test_who_may_change_questions_changes_their_choices(question):

@@ -17,8 +17,8 @@ class ChoicesField(forms.CharField):
 
     widget = forms.Textarea
     default_error_messages = {
-        "required": _("A question needs at least 2 choices."),
-        "too_many": _("A question has room for %(most)d choices."),
+        "required": _("A poll needs at least 2 choices."),
+        "too_many": _("A poll has room for %(most)d choices."),
         "too_long": _(
             "Line %(line)d is too long. A choice has room for %(most)d characters."
         ),

@@ -33,7 +33,7 @@ def close_one(
 
 
 @admin.action(
-    description=gettext_lazy("Close selected questions now"), permissions=["change"]
+    description=gettext_lazy("Close selected polls now"), permissions=["change"]
 )
 def close_now(
     modeladmin: ModelAdmin, request: HttpRequest, queryset: QuestionQuerySet

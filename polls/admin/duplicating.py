@@ -46,7 +46,7 @@ def duplicate_one(
 
 
 @admin.action(
-    description=gettext_lazy("Duplicate selected questions"),
+    description=gettext_lazy("Duplicate selected polls"),
     permissions=["duplicate"],
 )
 def duplicate(

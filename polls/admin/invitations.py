@@ -159,7 +159,7 @@ def codes(
     question = question_to_change(modeladmin, request, question_id)
     if question.voters != Voters.CODES:
         sentence = gettext(
-            "This question takes no invitation codes. Change who votes first."
+            "This poll takes no invitation codes. Change who votes first."
         )
         modeladmin.message_user(request, sentence, messages.ERROR)
         return redirect("admin:polls_question_change", question.pk)

@@ -94,7 +94,7 @@ def _save(
     return redirect("admin:polls_question_changelist")
 
 
-@admin.action(description=_("Export selected questions as a file"))
+@admin.action(description=_("Export selected polls as a file"))
 def export_polls(
     modeladmin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Question]
 ) -> HttpResponse:

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from .. import phrases
 from ..models import Ballot, Choice, Invitation, Question
 from ..serving.decorators import allow
 from .choices import write_choices
@@ -35,7 +36,6 @@ from .sharing import qr_file, share
 if TYPE_CHECKING:
     from django.contrib.admin.options import _FieldsetSpec
 
-admin.site.site_header = admin.site.site_title = gettext_lazy("Polls administration")
 admin.site.index_title = gettext_lazy("Organise")
 
 # What the buttons above the form do once it is saved, so that nothing that was typed is lost.
@@ -96,6 +96,13 @@ class QuestionAdmin(admin.ModelAdmin):
         self, request: HttpRequest, **kwargs: object
     ) -> type[ChangeList]:
         return QuestionList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(
+            request, {"title": _("Polls")} | (extra_context or {})
+        )
 
     @admin.display(description=gettext_lazy("choices"))
     def choices(self, question: Question) -> SafeString:
@@ -262,12 +269,17 @@ class QuestionAdmin(admin.ModelAdmin):
         self, objs: Iterable[Question], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Count what goes along: naming every ballot would be long, and show who holds which receipt."""
-        names = [str(question) for question in objs]
         ids = [question.pk for question in objs]
+        ballots = Ballot.objects.filter(question__in=ids).values_list("question")
+        cast = dict(ballots.annotate(models.Count("pk")))
+        names = [
+            format_html("<bdi>{}</bdi> ({})", q, phrases.ballots(cast.get(q.pk, 0)))
+            for q in objs
+        ]
         counts = {
-            _("questions"): len(ids),
+            _("polls"): len(ids),
             _("choices"): Choice.objects.filter(question__in=ids).count(),
-            _("ballots"): Ballot.objects.filter(question__in=ids).count(),
+            _("ballots"): sum(cast.values()),
             _("invitation codes"): Invitation.objects.filter(question__in=ids).count(),
         }
         return names, counts, set(), []

@@ -71,6 +71,10 @@ class QuestionForm(forms.ModelForm):
         self._prepare_moments()
         if "min_choices" in self.fields:
             self.fields["min_choices"].required = False
+        if "language" in self.fields:
+            # Django's own name for none is a row of dashes.
+            known = self.fields["language"].choices[1:]
+            self.fields["language"].choices = [("", _("Not said")), *known]
         if "results" in self.fields and self.stored.frozen_fields:
             # What is looser is not offered; the model refuses it.
             widget = self.fields["results"].widget
@@ -121,7 +125,7 @@ class QuestionForm(forms.ModelForm):
             if "choices" in self.changed_data:
                 told = _(
                     "The choices cannot change any more. They are what people have voted on: "
-                    "duplicate the question instead."
+                    "duplicate the poll instead."
                 )
                 self.add_error("choices", told)
             return
