@@ -27,6 +27,11 @@ class Kind(models.TextChoices):
     RANKED = "ranked", _("Ranked choice (instant run-off)")
 
 
+# The first sentence is what the tutorial says of it.
+NO_SUCH_CHOICE = _(
+    "You didn't select a choice. The choices may have changed: select one of the choices below."
+)
+
 # As many as a ranking has room for.
 MOST_RANKS = 50
 
@@ -132,12 +137,7 @@ class Rules:
         """Return which of these ids a form sent. Raises InvalidBallot for what is none of them, and for a gap."""
         sent = self._filled(sent)
         if not ids.keys() >= set(sent):
-            raise InvalidBallot(
-                gettext(
-                    "You didn't select a choice. "
-                    "What was sent is not a choice of this poll: select one of the choices below."
-                )
-            )
+            raise InvalidBallot(str(NO_SUCH_CHOICE))
         return [ids[text] for text in sent]
 
     def _filled(self, sent: list[str]) -> list[str]:

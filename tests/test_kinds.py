@@ -13,7 +13,7 @@ from polls.voting.cast import cast
 
 UNKNOWN = (
     "You didn't select a choice. "
-    "What was sent is not a choice of this poll: select one of the choices below."
+    "The choices may have changed: select one of the choices below."
 )
 
 

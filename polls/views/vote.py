@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
+from ..kinds import NO_SUCH_CHOICE
 from ..metrics import refused
 from ..models import Choice, Question
 from ..promises import Voters
@@ -107,10 +108,8 @@ def _cast(
         page = _not_counted(request, question.pk, str(refusal))
         return refused(type(refusal).__name__, page)
     except Choice.DoesNotExist:
-        sentence = gettext(
-            "You didn't select a choice. The choices have just changed: select one of the choices below."
-        )
-        return refused("ChoiceGone", _not_counted(request, question.pk, sentence))
+        page = _not_counted(request, question.pk, str(NO_SUCH_CHOICE))
+        return refused("ChoiceGone", page)
     response = HttpResponseRedirect(question.results_url)
     # Signed anew while there are older secrets, so that those can go one day.
     if not known or settings.SECRET_KEY_FALLBACKS:
