@@ -36,12 +36,20 @@ def test_it_works(admin_client, ask):
     ask("Which day?", "Today", "Never", opens=-9, closes=-1)
     page = admin_client.get("/admin/").text
     opens, closes = page.index(">Which way?<"), page.rindex(">Which colour?<")
-    assert closes < opens
-    assert "Which day?" not in page
+    assert closes < opens < page.index("Closed lately") < page.index(">Which day?<")
     assert ">Closes in 1 hour<" in page
     assert '<b data-number="ballots-' in page and ">3</b>" in page
     assert '<dd data-number="today">3</dd>' in page
     assert "Add a poll" in page
+
+
+def test_what_closed_lately_leads_to_its_results(admin_client, ask):
+    """The newest ends first, and for some days."""
+    old, *lately = [ask(f"Day {n}?", opens=-999, closes=-n) for n in (170, 3, 2, 1)]
+    page = admin_client.get("/admin/").text
+    places = [page.index(f'<a href="{q.results_url}"') for q in lately]
+    assert places == sorted(places, reverse=True)
+    assert old.results_url not in page
 
 
 def test_it_says_what_to_do_where_there_is_no_poll(admin_client):
@@ -67,6 +75,7 @@ def test_it_takes_as_many_queries_for_many_polls(admin_client, ask):
     few = queries(admin_client, "/admin/")
     for n in range(20):
         voted(ask(f"Number {n}?", "Red", "Blue", closes=1 + n), "1")
+        ask(f"Closed {n}?", "Red", "Blue", opens=-9, closes=-1)
     assert queries(admin_client, "/admin/") == few
     page = admin_client.get("/admin/").text
     assert page.count('class="board-number"') == dashboard.OPEN

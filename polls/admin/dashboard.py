@@ -1,4 +1,4 @@
-"""The first page of the admin: what is open, with numbers that move, and what opens or closes next.
+"""The first page of the admin: what is open, with numbers that move, what opens or closes next, and what closed lately.
 
 Its cost does not grow with questions that are over, nor with ballots.
 """
@@ -24,6 +24,9 @@ from .live import Shown, answer
 # Open polls on the page, and dates that come next.
 OPEN = 8
 NEXT = 5
+# Days after the close during which a poll is on the page, and how many of them.
+LATELY = datetime.timedelta(days=7)
+LAST = 5
 # Ballots that are looked through for those of today: the newest have the highest ids.
 NEWEST = 5000
 
@@ -79,11 +82,13 @@ def _dashboard() -> dict[str, object]:
         for question in questions
         if question.pk in tallies
     ]
+    ended = Question.objects.closed(now).filter(closes_at__gte=now - LATELY)
     return {
         "shows_dashboard": True,
         "polls": polls,
         "open_polls": Question.objects.open(now).count(),
         "events": sorted(_events(now), key=lambda event: event.moment)[:NEXT],
+        "closed": ended.order_by("-closes_at", "-pk")[:LAST],
         "today": ballots_today(),
     }
 
