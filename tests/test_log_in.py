@@ -51,6 +51,13 @@ def test_the_focus_goes_to_one_place(ann, client):
     assert page.index("autofocus") < page.index("do not match an account")
 
 
+def test_from_the_admins_log_in_there_is_a_way_on(client):
+    page = client.get(PAGES[1]).text
+    assert '<a href="/polls/">To the polls</a>' in page
+    assert '<a href="/accounts/login/">Log in to vote</a>' in page
+    assert "If you have forgotten the password, whoever gave you the account" in page
+
+
 def at(n: int) -> Client:
     return Client(REMOTE_ADDR=f"203.0.{n // 256}.{n % 256}")
 
