@@ -387,4 +387,4 @@ def test_it_warns_of_links_that_no_phone_can_open(
 ):
     """Without SITE_URL they lead to where the organiser is: here testserver."""
     settings.SITE_URL = url
-    assert ("no phone could open" in admin_client.get(path(invited)).text) == warned
+    assert ("no phone can open" in admin_client.get(path(invited)).text) == warned

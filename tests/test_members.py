@@ -57,6 +57,20 @@ def test_it_works(admin_client, ask):
     assert "Add a poll" in organiser.get("/admin/").text
 
 
+def test_the_slips_are_printed_with_a_button(admin_client):
+    """Without its script it is hidden: a browser prints by its menu."""
+    sheet = paste(admin_client, "ann")
+    assert re.search(r"<button [^>]*data-print hidden>Print</button>", sheet)
+    assert re.search(r'<script src="[^"]*polls/admin\b[^"]*" defer>', sheet)
+
+
+def test_it_says_whom_to_ask_where_links_lead_nowhere(admin_client, settings):
+    settings.SITE_URL = "http://localhost:8000"
+    told = "ask whoever runs the site to set SITE_URL"
+    assert told in admin_client.get(PAGE).text
+    assert told in paste(admin_client, "ann")
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t", "،", "，"])
 def test_between_columns_stands_what_people_put_there(admin_client, mark):
     paste(admin_client, f"ann{mark} Organisers")

@@ -28,8 +28,12 @@ def test_every_row_leads_there(admin_client, question):
 
 
 def test_the_link_is_the_one_of_the_site(admin_client, question, settings):
+    told = "ask whoever runs the site to set SITE_URL"
+    settings.SITE_URL = "http://localhost:8000"
+    assert told in admin_client.get(path(question)).text
     settings.SITE_URL = "https://polls.example.org"
     page = admin_client.get(path(question)).text
+    assert told not in page
     assert f'value="https://polls.example.org/polls/{question.pk}/"' in page
 
 

@@ -33,8 +33,8 @@ class MembersForm(forms.Form):
         max_length=100_000,
         widget=forms.Textarea(attrs={"rows": 12, "cols": 60, "spellcheck": "false"}),
         help_text=gettext_lazy(
-            "A user name, and after commas the groups, if any: “ann, Organisers”. Columns of a spreadsheet can be "
-            "pasted too. User names have letters, digits and @ . + - _, and no spaces. All accounts are made, or none."
+            "A user name, and after commas the groups, if any: “ann, Organisers”. Organisers is the group of "
+            "those who run the polls. Columns of a spreadsheet can be pasted too. User names have letters, digits and @ . + - _, and no spaces. All accounts are made, or none."
         ),
         error_messages={"required": gettext_lazy("Write a user name on each line.")},
     )
