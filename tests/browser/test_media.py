@@ -68,6 +68,15 @@ def test_paper_is_white_and_has_no_controls(visitor, site, question, scheme):
     expect(visitor.locator("[data-printed]")).to_contain_text("20")
 
 
+def test_the_wall_is_offered_where_there_is_room_for_one(visitor, question):
+    visitor.goto(f"/polls/{question}/results/")
+    wall = visitor.get_by_role("link", name="Show it on a wall")
+    expect(wall).to_be_visible()
+    for width, height in ((390, 844), (844, 390)):
+        visitor.set_viewport_size({"width": width, "height": height})
+        expect(wall).to_be_hidden()
+
+
 def test_nothing_moves_where_that_is_asked_for(visitor, question):
     visitor.emulate_media(reduced_motion="reduce")
     visitor.goto(f"/polls/{question}/")
