@@ -272,7 +272,7 @@ class QuestionAdmin(admin.ModelAdmin):
         ids = [question.pk for question in objs]
         ballots = Ballot.objects.filter(question__in=ids).values_list("question")
         cast = dict(ballots.annotate(models.Count("pk")))
-        names = [
+        names: list[str] = [
             format_html("<bdi>{}</bdi> ({})", q, phrases.ballots(cast.get(q.pk, 0)))
             for q in objs
         ]

@@ -73,8 +73,8 @@ class QuestionForm(forms.ModelForm):
             self.fields["min_choices"].required = False
         if "language" in self.fields:
             # Django's own name for none is a row of dashes.
-            known = self.fields["language"].choices[1:]
-            self.fields["language"].choices = [("", _("Not said")), *known]
+            widget = self.fields["language"].widget
+            widget.choices = [("", _("Not said")), *list(widget.choices)[1:]]
         if "results" in self.fields and self.stored.frozen_fields:
             # What is looser is not offered; the model refuses it.
             widget = self.fields["results"].widget
