@@ -79,7 +79,9 @@ def test_it_takes_no_vote(admin_client, later):
     page = admin_client.get(path(later)).text
     assert f'action="{path(later)}"' in page
     assert re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page) == ["preview"]
-    answer = admin_client.post(path(later), {"choice": red})
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = admin_client.cookies
+    answer = browser.post(path(later), {"choice": red})
     assert "A preview takes no votes." in answer.text and not answer.cookies
     assert (
         admin_client.post(f"/polls/{later.pk}/vote/", {"choice": red}).status_code

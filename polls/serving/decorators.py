@@ -3,13 +3,17 @@
 import functools
 from collections.abc import Callable
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
 from .errors import error_page
 
 View = Callable[..., HttpResponseBase]
+
+# The middleware of the same class has read the cookie already, and sets it if need be.
+_csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 
 
 class MarkedView:
@@ -45,8 +49,7 @@ def require_utf8(view: View) -> View:
 def allow(*methods: str) -> Callable[[View], View]:
     """Answer other methods with 405, its Allow header, and a page instead of a blank.
 
-    The method is looked at before the security token, which a PUT would never have. So a view that takes POST needs
-    csrf_protect of its own.
+    The method is looked at before the security token, which a PUT would never have, and the token of a POST then.
     """
 
     def decorator(view: View) -> View:
@@ -56,7 +59,8 @@ def allow(*methods: str) -> Callable[[View], View]:
             request: HttpRequest, *args: object, **kwargs: object
         ) -> HttpResponseBase:
             if request.method in methods:
-                return view(request, *args, **kwargs)
+                refusal = _csrf.process_view(request, view, args, kwargs)
+                return refusal or view(request, *args, **kwargs)
             response = error_page(request, 405)
             response["Allow"] = ", ".join(methods)
             return response

@@ -3,6 +3,7 @@ import re
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.csrf import csrf_exempt
 
 from ..serving.decorators import allow
 from ..serving.languages import NAMES, remember_language
@@ -11,8 +12,9 @@ from ..serving.languages import NAMES, remember_language
 _TAKES_FORMS_ALONE = re.compile("(?<=/)(vote|withdraw)/$")
 
 
-# Without a security token, which no cached page could have: whoever forges this sets a language, and nothing else.
+# No cached page could have a security token: whoever forges this sets a language, and nothing else.
 @allow("POST")
+@csrf_exempt
 def language(request: HttpRequest) -> HttpResponse:
     """Remember the language that was chosen at the foot of a page, and lead back to the page."""
     # Not redirect(), which takes a word for the name of a view.

@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
-from django.views.decorators.csrf import csrf_protect
 
 from ..kinds import NO_SUCH_CHOICE
 from ..metrics import refused
@@ -61,7 +60,6 @@ def _identify_first(
 @may_run_on_loop
 @allow("POST")
 @require_utf8
-@csrf_protect
 @cache_control(private=True, no_cache=True)
 def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     question, form = _read_ballot(request, question_id)
@@ -119,7 +117,6 @@ def _cast(
 
 
 @allow("POST")
-@csrf_protect
 @cache_control(private=True, no_cache=True)
 def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
@@ -141,7 +138,6 @@ def withdraw(request: HttpRequest, question_id: int) -> HttpResponse:
 
 @allow("GET", "HEAD", "POST")
 @require_utf8
-@csrf_protect
 @cache_control(private=True, no_cache=True)
 def code(request: HttpRequest, question_id: int, code: str = "") -> HttpResponse:
     """Take an invitation code, from the form or from the link on paper."""
