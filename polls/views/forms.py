@@ -1,7 +1,6 @@
 import functools
 from collections.abc import Sequence
 
-from django import forms
 from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils.html import format_html
@@ -22,10 +21,10 @@ def _rank_words(language: str | None) -> SafeString:
     return render_to_string("polls/_rank_words.html")
 
 
-class BallotForm(forms.Form):
+class BallotForm:
     """What a voter sends: ids of choices, under the names that the kind of question reads.
 
-    Valid, it has them in `cleaned_data["choices"]`, in the order of the marks.
+    Valid, it has them in `marks`, in their order. Else `error_message` is the one sentence that says what is wrong.
     """
 
     def __init__(
@@ -34,28 +33,29 @@ class BallotForm(forms.Form):
         data: QueryDict | None = None,
         chosen: Sequence[int] = (),
     ) -> None:
-        super().__init__(data)
         self.question = question
         self.rules = question.rules
         self.choices = question.choice_texts
         self.most = question.max_marks(len(self.choices))
-        self.ids = {str(pk): pk for pk in self.choices}
-        self.sent = [] if data is None else self.rules.sent(data)
         # What the page shows as chosen: what was sent, however wrong, or else what is given here.
         self.chosen: list[int | None] = list(chosen)
+        self.marks: list[int] = []
+        self.error_message = ""
         if data is not None:
-            self.chosen = [self.ids.get(text) for text in self.sent]
+            self._read(data)
 
-    def clean(self) -> dict[str, object]:
+    def _read(self, data: QueryDict) -> None:
+        ids = {str(pk): pk for pk in self.choices}
+        sent = self.rules.sent(data)
+        self.chosen = [ids.get(text) for text in sent]
         # The page sends it. A program need not, while the question has never been reworded.
         only = "" if self.question.rewordings else self.question.wording_digest
-        if self.data.get("wording", only) != self.question.wording_digest:
-            raise forms.ValidationError(str(QuestionChanged()))
         try:
-            choices = self.rules.read(self.sent, self.ids)
-            return {"choices": self.question.valid_choices(choices)}
-        except InvalidBallot as error:
-            raise forms.ValidationError(str(error)) from None
+            if data.get("wording", only) != self.question.wording_digest:
+                raise QuestionChanged
+            self.marks = self.question.valid_choices(self.rules.read(sent, ids))
+        except (InvalidBallot, QuestionChanged) as error:
+            self.error_message = str(error)
 
     @property
     def options(self) -> list[tuple[str, str, bool]]:
@@ -97,8 +97,3 @@ class BallotForm(forms.Form):
     def rule(self) -> str:
         least, most = self.question.min_choices, self.question.max_choices
         return self.rules.rule(least, most, len(self.choices))
-
-    @property
-    def error_message(self) -> str:
-        """The one sentence that says what is wrong; empty if nothing is."""
-        return str(next(iter(self.non_field_errors()), ""))

@@ -67,14 +67,13 @@ def vote(request: HttpRequest, question_id: int) -> HttpResponse:
     if not question.is_open and not is_counted():
         sentence = gettext("Your vote was not counted.")
         return refused("NotOpen", _not_counted(request, question_id, sentence))
-    if not form.is_valid():
+    if form.error_message:
         page = ballot_page(request, question, form.error_message, request.POST)
         return refused("Invalid", page)
-    choices = form.cleaned_data["choices"]
     voter = identify(request, question)
     if not voter and question.voters != Voters.ANYONE:
-        return refused("Unidentified", _identify_first(request, question, choices))
-    return _cast(request, question, voter, choices)
+        return refused("Unidentified", _identify_first(request, question, form.marks))
+    return _cast(request, question, voter, form.marks)
 
 
 def _read_ballot(request: HttpRequest, question_id: int) -> tuple[Question, BallotForm]:
@@ -83,7 +82,7 @@ def _read_ballot(request: HttpRequest, question_id: int) -> tuple[Question, Ball
         question_id, lambda: _with_choices(question_id)
     )
     form = BallotForm(question, request.POST)
-    if not form.is_valid():
+    if form.error_message:
         question = published_or_404(question_id)
         form = BallotForm(question, request.POST)
     return question, form
