@@ -38,8 +38,9 @@ def new_identity() -> str:
 
 def _read_cookie(request: HttpRequest, name: str) -> str | None:
     """Return what was put there; None for nothing, or what is forged or damaged."""
+    signed = request.COOKIES.get(name)
     try:
-        return _signer().unsign(request.COOKIES.get(name, ""))
+        return _signer().unsign(signed) if signed else None
     except BadSignature:
         return None
 
