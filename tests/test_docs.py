@@ -1,4 +1,4 @@
-"""The pages for voters, organisers and operators: what they name is there."""
+"""The pages for voters, organisers, operators and developers: what they name is there."""
 
 import re
 
@@ -8,7 +8,8 @@ from polls.poll_file import KEYS, read
 from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
-PAGES = ["voter.md", "organiser.md", "operator.md", "metrics.md", "platforms.md"]
+PAGES = ["voter.md", "organiser.md", "operator.md"]
+PAGES += ["metrics.md", "platforms.md", "architecture.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -18,6 +19,17 @@ def test_its_links_and_pictures_lead_somewhere(name):
     assert links
     for link in map("".join, links):
         assert (ROOT / "docs" / link).resolve().exists(), link
+
+
+def test_the_map_of_the_house_names_every_module():
+    page = (ROOT / "docs/architecture.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", page, re.M))
+    modules = {
+        name: {path.stem for path in (ROOT / "polls" / name).glob("[!_]*.py")}
+        for name in rows
+    }
+    assert "voting" in modules
+    assert modules == {name: set(re.findall(r"`(\w+)`", rows[name])) for name in rows}
 
 
 def test_each_picture_is_shown_somewhere():
