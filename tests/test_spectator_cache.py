@@ -58,10 +58,18 @@ def test_a_server_keeps_and_a_test_does_not(question, cache, monkeypatch):
 def test_it_is_forgotten_after_a_second(question, red, clock):
     assert "0 ballots" in results(Client(), question)
     cast(question, ANN, [red])
-    clock.now = 100.99
+    clock.now = 100.49
     assert "0 ballots" in results(Client(), question)
     clock.now = 101.0
     assert "1 ballot" in results(Client(), question)
+
+
+def test_what_was_kept_together_does_not_end_together(clock):
+    cache = Cache(clock=lambda: clock.now)
+    for n in range(200):
+        cache.put(n, "page", clock.now)
+    clock.now += 0.75
+    assert 50 < sum(cache.get(n) is not None for n in range(200)) < 150
 
 
 def test_who_has_voted_sees_it_at_once(client, question, red):

@@ -1,4 +1,4 @@
-"""A cache of pages for who carries a voter's cookie: the words of a page for a second, its numbers and what is one's own never.
+"""A cache of pages for who carries a voter's cookie: the words of a page for a second at most, its numbers and what is one's own never.
 
 A page is rendered with marks in place of what is another for each visitor or each moment: numbers, receipt, token. The
 next visitor gets it with texts of their own, which are read from the database at that moment. So nobody sees a count

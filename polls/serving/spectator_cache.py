@@ -1,4 +1,4 @@
-"""A cache in the worker's memory: for a second, of pages for visitors without a cookie, and of polls to vote on.
+"""A cache in the worker's memory: for a second at most, of pages for visitors without a cookie, and of polls to vote on.
 
 A thousand spectators cost as much as one; those of each language have pages of their own, and a cookie that says which
 language is none here. Whoever has voted, logged in, or opened a ballot page before has another cookie and is told
@@ -13,6 +13,7 @@ The middleware is the outermost one. Under ASGI the handler looks here before it
 """
 
 import functools
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
 TTL = 1
+# Cache stampede: what was made together is not to end together, or the votes of that moment wait for all pages of a site.
+LEAST_PART = 0.5
 MAX_ENTRIES = 512
 # Bytes of a page.
 MAX_SIZE = 64 * 1024
@@ -51,7 +54,7 @@ T = TypeVar("T")
 
 
 class Cache:
-    """Values of any kind, each for `ttl` seconds; when it is full, the oldest goes."""
+    """Values of any kind, each for half of `ttl` seconds to all of them; when it is full, the oldest goes."""
 
     def __init__(
         self,
@@ -90,7 +93,8 @@ class Cache:
             self._entries.pop(key, None)
             if len(self._entries) >= self._max_entries:
                 del self._entries[next(iter(self._entries))]
-            self._entries[key] = since + self._ttl, value
+            until = since + self._ttl * random.uniform(LEAST_PART, 1)
+            self._entries[key] = until, value
 
     def clear(self) -> None:
         with self._changing:
