@@ -84,6 +84,10 @@ def test_the_wall_has_the_elected_and_no_rounds(client, drinks):
     page = client.get(f"/polls/{drinks.pk}/share/").text
     assert "Coffee would be elected now" in page
     assert "Last round" in page
+    # Water is out.
+    assert (
+        page.count("<tr data-choice=") == 3 and page.count(" hidden>\n      <th") == 1
+    )
     assert "data-rounds" not in page and "<img" not in page
 
 

@@ -162,6 +162,7 @@ function showBars({ choices, bars, leaders }, rows) {
     row.classList.toggle("lead", leaders.includes(choice.id));
     row.querySelector("[data-votes]").textContent = said.votes_text;
     row.querySelector("[data-percent]").textContent = said.percent_text;
+    row.hidden = !said.percent_text && !row.querySelector(".mark");
     row.querySelector("meter").value = shares[n];
   });
   sort(find("sorted"), choices, shares);
