@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .models import Question
-from .poll_file import Draft, NotImported
+from .poll_file.draft import Draft, NotImported
 
 # The first bytes of every SQLite file.
 MAGIC = b"SQLite format 3\0"

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from polls.poll_file import KEYS, read
+from polls.poll_file.fields import KEYS
+from polls.poll_file.reading import read_polls
 from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
@@ -49,4 +50,4 @@ def test_the_table_of_a_file_has_every_key():
 def test_the_example_of_a_file_can_be_imported():
     page = (ROOT / "docs/organiser.md").read_text()
     example = re.search(r"(?:^    .*\n|^\n)+(?=\n?\| key)", page, re.M)[0]
-    assert len(read(example.encode())) == 2
+    assert len(read_polls(example.encode())) == 2

@@ -7,10 +7,11 @@ import sqlite3
 import pytest
 from django.core.management import CommandError, call_command
 
-from polls import poll_file
 from polls.kinds import Kind
 from polls.models import Choice, Question
-from polls.poll_file import NotImported
+from polls.poll_file.draft import NotImported, save_polls
+from polls.poll_file.fields import FIELDS, KEYS
+from polls.poll_file.reading import read_polls
 from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -69,12 +70,12 @@ def test_the_demo_has_a_poll_of_each_kind(load):
     kinds = Question.objects.order_by("pk").values_list("kind", flat=True)
     assert [*kinds] == Kind.values
     # And each key that there is.
-    assert [key for key in poll_file.KEYS if f"{key}:" not in DEMO.read_text()] == []
+    assert [key for key in KEYS if f"{key}:" not in DEMO.read_text()] == []
 
 
 def test_it_has_all_that_organisers_say():
     said = [f.name for f in Question._meta.fields if f.editable and f.name != "id"]
-    assert {field.name for field in poll_file.FIELDS.values()} == set(said)
+    assert {field.name for field in FIELDS.values()} == set(said)
 
 
 def test_what_is_exported_is_imported_as_it_was(load, ask):
@@ -333,14 +334,14 @@ def test_a_damaged_database_is_one_sentence(load):
 
 
 def test_between_reading_and_saving_nothing_is_half_done(monkeypatch):
-    drafts = poll_file.read(DEMO.read_bytes())
+    drafts = read_polls(DEMO.read_bytes())
 
     def fail(*arguments: object) -> None:
         raise NotImported(["The disk is full."])
 
     monkeypatch.setattr(Choice.objects, "bulk_create", fail)
     with pytest.raises(NotImported):
-        poll_file.save(drafts)
+        save_polls(drafts)
     assert not Question.objects.exists()
 
 

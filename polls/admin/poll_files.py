@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_exempt
 
-from .. import poll_file
 from ..models import Question
-from ..poll_file import Draft, NotImported
+from ..poll_file.draft import Draft, NotImported, save_polls
+from ..poll_file.reading import read_polls
+from ..poll_file.writing import write_polls
 from .pages import ModelAdmin, page
 
 
@@ -43,7 +44,7 @@ class ImportForm(forms.Form):
         if not data.strip():
             raise ValidationError(_("Choose a file, or write or paste its text."))
         try:
-            self.drafts = poll_file.read(data)
+            self.drafts = read_polls(data)
         except NotImported as refusal:
             raise ValidationError(refusal.problems) from None
 
@@ -76,7 +77,7 @@ def import_polls(modeladmin: ModelAdmin, request: HttpRequest) -> HttpResponse:
 def _save(
     modeladmin: ModelAdmin, request: HttpRequest, drafts: list[Draft]
 ) -> HttpResponse:
-    questions = poll_file.save(drafts)
+    questions = save_polls(drafts)
     LogEntry.objects.log_actions(
         user_id=str(request.user.pk),
         queryset=questions,
@@ -98,7 +99,7 @@ def _save(
 def export_polls(
     modeladmin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Question]
 ) -> HttpResponse:
-    text = "".join(poll_file.write(queryset))
+    text = "".join(write_polls(queryset))
     response = HttpResponse(text, content_type="application/yaml; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="polls.yaml"'
     return response

@@ -2,8 +2,8 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ... import poll_file
 from ...models import Question
+from ...poll_file.writing import write_polls
 
 
 class Command(BaseCommand):
@@ -24,5 +24,5 @@ class Command(BaseCommand):
             missing = set(questions) - set(chosen.values_list("pk", flat=True))
             if missing:
                 raise CommandError(f"There is no question {min(missing)}.")
-        for part in poll_file.write(chosen):
+        for part in write_polls(chosen):
             self.stdout.write(part, ending="")

@@ -6,8 +6,9 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from ... import poll_file, tutorial_database
-from ...poll_file import Draft, NotImported
+from ... import tutorial_database
+from ...poll_file.draft import Draft, NotImported, save_polls
+from ...poll_file.reading import MAX_SIZE, read_polls
 
 
 class Command(BaseCommand):
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{file} cannot be read ({error.strerror}).") from None
         if not check:
-            poll_file.save(drafts)
+            save_polls(drafts)
         self._say(drafts, check, votes_left)
 
     def _say(self, drafts: list[Draft], check: bool, votes_left: int) -> None:
@@ -56,12 +57,12 @@ class Command(BaseCommand):
 
 def _read(file: str) -> tuple[list[Draft], int]:
     # One byte more than is read tells that it is too large.
-    most = poll_file.MAX_SIZE + 1
+    most = MAX_SIZE + 1
     if file == "-":
-        return poll_file.read(sys.stdin.buffer.read(most)), 0
+        return read_polls(sys.stdin.buffer.read(most)), 0
     path = Path(file)
     with path.open("rb") as opened:
         data = opened.read(most)
     if tutorial_database.is_database(data):
         return tutorial_database.read(path)
-    return poll_file.read(data), 0
+    return read_polls(data), 0
