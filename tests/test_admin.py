@@ -26,6 +26,7 @@ def test_it_speaks_of_polls_as_the_site_does(admin_client, question):
     assert "<h1>Polls</h1>" in admin_client.get(LIST).text
     add, path = admin_client.get(f"{LIST}add/").text, change_path(question)
     assert "<h1>Add poll</h1>" in add and "Voting</a>\n&rsaquo;" in add
+    assert "Accounts</a>" in add and "Authentication and Authorization" not in add
     page = admin_client.post(path, load(admin_client, question), follow=True).text
     assert "The poll “<a" in page and "Delete selected polls" in page
 
@@ -323,6 +324,7 @@ def test_deleting_says_that_it_is_final_and_what_goes(admin_client, question, as
     """On the page of one poll, and for those that are selected in the list."""
     cast(question, "a" * 32, [question.choice_set.first().pk])
     one = admin_client.get(f"{LIST}{question.pk}/delete/").text
+    assert "keep the results, close the poll instead." in one
     selected = act(admin_client, "delete_selected", question, ask("When?")).text
     for page in (one, selected):
         assert "This is final: the ballots go too" in page
@@ -413,3 +415,10 @@ def test_it_rejects_a_day_that_has_no_moment_in_utc(
     page = admin_client.post(f"{LIST}add/", form(**{f"{field}_0": day}))
     assert page.status_code == 200 and "Enter a valid date." in page.text
     assert not Question.objects.exists()
+
+
+def test_it_offers_to_show_all_where_some_are_left_out(admin_client, ask):
+    ask("When?")
+    assert "Show all" not in admin_client.get(LIST).text
+    for query in ("?q=Where", "?state=closed"):
+        assert "Show all" in admin_client.get(f"{LIST}{query}").text
