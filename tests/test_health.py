@@ -1,11 +1,13 @@
 """/healthz and /readyz: what a load balancer and an operator ask."""
 
+import asyncio
 import errno
 import os
 import threading
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from asgiref.sync import async_to_sync
+from django.db import OperationalError, connection, connections, transaction
 
 from polls.views import public
 from tests.support.visits import Visit, send
@@ -75,8 +77,49 @@ def test_a_database_that_is_older_than_the_code_is_not_ready(asked, db, app, nam
 def test_both_are_answered_while_every_thread_waits_for_the_database(handler):
     """One thread of the pool, which is held."""
     let_go = threading.Event()
-    handler.threads.submit(let_go.wait, 10)
+    page = handler.threads.submit(let_go.wait, 10)
     try:
         assert send(handler, Visit("/healthz"), Visit("/readyz")) == [200, 200]
+        assert not page.done()
     finally:
         let_go.set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_who_ask_share_a_check_and_a_connection(handler, monkeypatch):
+    """Everybody may ask, and a database has few connections."""
+    free, checks = threading.Event(), []
+    really = type(connections["default"]).check_health
+
+    def slow_check(wrapper):
+        checks.append(threading.current_thread().name)
+        assert free.wait(10)
+        really(wrapper)
+
+    monkeypatch.setattr(type(connections["default"]), "check_health", slow_check)
+    visits = [Visit("/healthz") for _ in range(30)]
+
+    async def all_at_once():
+        asked = [asyncio.ensure_future(visit.to(handler)) for visit in visits]
+        # Each of them runs until it waits for its thread.
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(*asked)
+
+    async_to_sync(all_at_once)()
+    assert {visit.sent[0]["status"] for visit in visits} == {200}
+    assert len(checks) == 1
+    # Whoever comes later is told how it is then.
+    assert send(handler, Visit("/healthz")) == [200]
+    assert len(checks) == 2 and len(set(checks)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_who_wait_are_told_that_it_failed(handler, monkeypatch):
+    def fail(wrapper):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(type(connections["default"]), "check_health", fail)
+    assert send(handler, *(Visit("/healthz") for _ in range(5))) == [503] * 5
+    monkeypatch.undo()
+    assert send(handler, Visit("/healthz")) == [200]

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import messages
 from django.contrib.sessions.models import Session
 from django.core import signals
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
@@ -469,52 +469,3 @@ def test_where_nobody_else_listens_pages_and_votes_stay_on_the_loop(
     monkeypatch.setattr(handler, "get_response", noting)
     assert send(handler, Visit("/polls/"), vote(red)) == [200, 302]
     assert len(threads) == 1 and not threads[0].startswith("polls")
-
-
-def test_the_health_check_waits_for_no_page(handler, red):
-    """All threads of the pool may wait for a database that is frozen."""
-    free = threading.Event()
-    page = handler.threads.submit(free.wait, 10)
-    assert send(handler, Visit("/healthz")) == [200]
-    assert not page.done()
-    free.set()
-
-
-def test_many_who_ask_for_the_health_share_a_check_and_a_connection(
-    handler, monkeypatch
-):
-    """Everybody may ask, and a database has few connections."""
-    free, checks = threading.Event(), []
-    really = type(connections["default"]).check_health
-
-    def slow_check(wrapper):
-        checks.append(threading.current_thread().name)
-        assert free.wait(10)
-        really(wrapper)
-
-    monkeypatch.setattr(type(connections["default"]), "check_health", slow_check)
-    visits = [Visit("/healthz") for _ in range(30)]
-
-    async def all_at_once():
-        asked = [asyncio.ensure_future(visit.to(handler)) for visit in visits]
-        # Each of them runs until it waits for its thread.
-        await asyncio.sleep(0)
-        free.set()
-        await asyncio.gather(*asked)
-
-    async_to_sync(all_at_once)()
-    assert {visit.sent[0]["status"] for visit in visits} == {200}
-    assert len(checks) == 1
-    # Whoever comes later is told how it is then.
-    assert send(handler, Visit("/healthz")) == [200]
-    assert len(checks) == 2 and len(set(checks)) == 1
-
-
-def test_all_who_wait_for_a_check_are_told_that_it_failed(handler, monkeypatch):
-    def fail(wrapper):
-        raise OperationalError("away")
-
-    monkeypatch.setattr(type(connections["default"]), "check_health", fail)
-    assert send(handler, *(Visit("/healthz") for _ in range(5))) == [503] * 5
-    monkeypatch.undo()
-    assert send(handler, Visit("/healthz")) == [200]
