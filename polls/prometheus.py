@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from prometheus_client import (
@@ -26,7 +27,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from .locks import take_lock
+from .locks import file_lock, take_lock
 
 logger = logging.getLogger("polls.metrics")
 
@@ -51,11 +52,12 @@ class Folder:
     def take_number(self) -> int:
         """Return the lowest number that no worker holds; this process holds it to its end, or until it gives it back."""
         number = 0
-        while (lock := take_lock(self._lock_path(number))) is None:
-            number += 1
-        self._lock = lock
-        os.truncate(lock, 0)
-        os.write(lock, f"{os.getpid()} {HERE}".encode())
+        with self._looking():
+            while (lock := take_lock(self._lock_path(number))) is None:
+                number += 1
+            self._lock = lock
+            os.truncate(lock, 0)
+            os.write(lock, f"{os.getpid()} {HERE}".encode())
         self._forget_gauges(number)
         for kind in KINDS:
             _prepare(self.path / f"{kind}_{number}.db")
@@ -63,6 +65,10 @@ class Folder:
 
     def give_number_back(self) -> None:
         os.close(self._lock)
+
+    def _looking(self) -> AbstractContextManager[None]:
+        """Race: who looks which workers there are takes the lock of one that has ended, and it would seem alive to the next."""
+        return file_lock(str(self.path / "numbers.lock"), timeout=None)
 
     def _lock_path(self, number: int) -> str:
         return str(self.path / f"worker-{number}.lock")
@@ -74,14 +80,15 @@ class Folder:
     def workers(self) -> dict[int, int]:
         """Return the processes that count, by number, 0 for one in another container; delete the gauges of those that ended."""
         found = {}
-        for path in self.path.glob("worker-*.lock"):
-            number = int(path.stem.removeprefix("worker-"))
-            lock = take_lock(str(path))
-            if lock is None:
-                found[number] = _read(path)
-            else:
-                self._forget_gauges(number)
-                os.close(lock)
+        with self._looking():
+            for path in self.path.glob("worker-*.lock"):
+                number = int(path.stem.removeprefix("worker-"))
+                lock = take_lock(str(path))
+                if lock is None:
+                    found[number] = _read(path)
+                else:
+                    self._forget_gauges(number)
+                    os.close(lock)
         return found
 
 

@@ -96,8 +96,8 @@ def test_it_counts_what_a_small_load_did(site):
 
 
 def test_it_knows_what_is_so_at_this_moment(site):
-    numbers = read(site)
     wait_until(lambda: read(site)["polls_workers"] == 2)
+    numbers = read(site)
     assert numbers["polls_disk_free_bytes"] > 0
     for worker in (0, 1):
         opened = numbers[f"polls_descriptors{{worker={worker}}}"]

@@ -90,9 +90,9 @@ for ballot in Ballot.objects.all():
 
 
 def occurs(text: str, words: list[str]) -> list[str]:
-    """Return those that stand there by themselves, with thousands apart or not: a port or a time may hold the same digits."""
+    """Return those that stand there by themselves, with thousands apart or not: a port, a time or the id of a request may hold the same digits."""
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    alone = r"(?<![\d.]){}(?!\d)"
+    alone = r"(?<![\w.]){}(?!\w)"
     return [word for word in words if re.search(alone.format(re.escape(word)), text)]
 
 
