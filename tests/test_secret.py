@@ -119,6 +119,7 @@ def test_without_the_old_one_nobody_votes_twice_and_nothing_is_lost(
     assert other.post(path, form).status_code == 503
     gone = f"Question {poll.pk} knows its voters by a secret that is gone."
     assert gone in caplog.text
+    assert "Machines that serve one site share one SECRET_KEY." in caplog.text
     # It is back, and so are the voters.
     rotate(OLD)
     if not codes:

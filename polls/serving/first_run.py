@@ -91,7 +91,8 @@ def lost_secrets() -> str:
     listed = ", ".join(map(str, ids[:5])) + (", ..." if len(ids) > 5 else "")
     return (
         f"Questions {listed}: their voters are known by a secret that is not here, and nobody can vote on them. Add the "
-        "SECRET_KEY of then to SECRET_KEY_FALLBACKS; if it is lost, close the polls and duplicate them."
+        "SECRET_KEY of then to SECRET_KEY_FALLBACKS; if it is lost, close the polls and duplicate them. Machines that serve "
+        "one site share one SECRET_KEY."
     )
 
 

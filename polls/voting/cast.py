@@ -42,7 +42,7 @@ class SecretLost(OperationalError):
     def __init__(self, question: Question) -> None:
         super().__init__(
             f"Question {question.pk} knows its voters by a secret that is gone. Add it to SECRET_KEY_FALLBACKS; if it is "
-            "lost, close the poll."
+            "lost, close the poll. Machines that serve one site share one SECRET_KEY."
         )
 
 
