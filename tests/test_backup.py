@@ -257,11 +257,14 @@ def test_a_restore_says_what_was_amiss_before(question, place, tmp_path, setting
         assert Choice.objects.get(choice_text="Red").votes == 7
     lost = f"Questions {question.pk}: their voters are known by a secret that is not"
     assert lost in out.getvalue()
+    assert "Machines that serve one site share one SECRET_KEY." in out.getvalue()
 
 
 def test_a_database_with_polls_is_refused_and_stays(kept):
     Choice.objects.filter(choice_text="A").update(choice_text="Other")
-    with pytest.raises(CommandError, match="is not empty|is there. Stop the site"):
+    with pytest.raises(
+        CommandError, match="before a site starts on it|is there. Stop the site"
+    ):
         run("restore", kept)
     assert Choice.objects.filter(choice_text="Other").exists()
 

@@ -62,7 +62,8 @@ def _require_empty() -> None:
             continue
         if model._base_manager.exists():
             raise NotEmpty(
-                f"The database is not empty: there are rows in {table}. It stays as it is. Make an empty one."
+                f"The database is not empty: there are rows in {table}. It stays as it is. Make an empty one, and restore before "
+                "a site starts on it."
             )
 
 
