@@ -50,6 +50,7 @@ def test_what_is_frozen_is_text_with_its_reason(admin_client, voted):
         assert f'name="{name}"' not in page
     assert 'name="choices"' not in page and "<bdi>Red</bdi>" in page
     assert "The wording is what people have voted on." in page
+    assert "People have voted, so what they were told stays." in page
     assert "For another wording or other choices, duplicate the poll." in page
 
 

@@ -266,6 +266,8 @@ def test_it_voids_all_that_are_unused(admin_client, invited):
 
 def test_it_asks_before_it_voids_all(admin_client, invited):
     codes = dict(make_codes(invited, 5))
+    page = admin_client.post(path(invited), {"void_all": "on"}).text
+    assert "The other 5 codes will not" in page and "voted: their" not in page
     voter = identity_with_code(invited, codes[3])
     cast(invited, voter_key(invited, voter), [invited.choice_set.first().pk])
     page = admin_client.post(path(invited), {"void_all": "on"}).text
