@@ -4,6 +4,8 @@ HOST, PORT, WEB_CONCURRENCY and WORKER_CLASS."""
 import ctypes
 import errno
 import fcntl
+import gc
+import importlib
 import os
 import runpy
 import signal
@@ -173,6 +175,39 @@ def defer_accept(server: Arbiter) -> None:
             listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60)
 
 
+# In a process of its own: what the master imports of the site, no reload would renew.
+PREPARE = """
+import sys, django
+django.setup(set_prefix=False)
+from polls.serving import first_run
+first_run.prepare()
+print(*sys.modules)
+"""
+
+
+def prepare() -> list[str]:
+    """Prepare the site, or stop the start where it is refused; return the modules that Django and the site have imported."""
+    settings = {"DJANGO_SETTINGS_MODULE": "polls.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE],
+        env=settings | os.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout.split()
+
+
+def share_standard_library(modules: list[str]) -> None:
+    """Import what each worker would import for itself, of what comes with this Python and changes with it alone."""
+    for name in modules:
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            importlib.import_module(name)
+    # Copy on write: the garbage collector of a worker writes into all that it looks at, and would copy the shared pages.
+    gc.freeze()
+
+
 def when_ready(server: Arbiter) -> None:
     """Prepare the site, or refuse to start: once, with the port in hand, and before there are workers."""
     if (
@@ -182,10 +217,7 @@ def when_ready(server: Arbiter) -> None:
         sys.exit(
             f"polls.asgi needs an ASGI worker. Add -k {ASGI_WORKER}, or serve polls.wsgi."
         )
-    # In a process of its own: what the master imports, no reload would renew.
-    status = subprocess.run([sys.executable, "-c", "import polls.wsgi"]).returncode
-    if status:
-        sys.exit(status)
+    share_standard_library(prepare())
     os.environ["POLLS_PREPARED"] = "1"
     defer_accept(server)
     if server.cfg.worker_class_str in WSGI:
