@@ -7,7 +7,6 @@ that lacks their vote; a second old are the question and its rules alone, as on 
 Whoever has logged in is answered by the view, and so is who has a message waiting.
 """
 
-import re
 import secrets
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
@@ -72,8 +71,14 @@ class _Marks:
         self.by_name = dict.fromkeys(texts, "") | marks
 
     def split(self, page: str) -> "_Page":
-        pieces = re.split(f"{self._secret}([0-9]+)z", page)
-        return _Page(pieces, [self._names[int(n)] for n in pieces[1::2]])
+        first, *rest = page.split(self._secret)
+        pieces, names = [first], []
+        for piece in rest:
+            number, _, words = piece.partition("z")
+            names.append(self._names[int(number)])
+            # An empty place for the text.
+            pieces += ["", words]
+        return _Page(pieces, names)
 
 
 class _Page:
