@@ -38,14 +38,14 @@ def _raise_limit() -> None:
 
 
 def _load_templates() -> None:
-    """Read all templates, and the libraries that they load.
+    """Read the templates of visitors' pages, and all libraries.
 
     Django looks for the libraries once, and takes a folder that it cannot open for an empty one: without a descriptor,
-    every page would be broken for good.
+    every page would be broken for good. The admin's templates are as many again, and most workers serve no organiser.
     """
     for engine in engines.all():
         for folder in map(Path, engine.template_dirs):
-            for path in folder.rglob("*.*"):
+            for path in (folder / "polls").rglob("*.*"):
                 name = path.relative_to(folder)
                 # Editors leave other files there.
                 is_hidden = any(part.startswith(".") for part in name.parts)
