@@ -65,6 +65,12 @@ def test_thousands_are_apart(code, written):
         assert f"{phrases.number(1234567)} {phrases.number(46.6)}" == written
 
 
+def test_the_sign_of_a_share_stays_behind_its_number_in_arabic():
+    """Beside letters the bare sign would change sides, and not beside a bar."""
+    with translation.override("ar"):
+        assert phrases.share(46.6) == "46.6\u200e%\u200e"
+
+
 def test_a_list_ends_with_and():
     assert phrases.list_of(["A"]) == "A"
     assert phrases.list_of(["A", "B"]) == "A and B"
