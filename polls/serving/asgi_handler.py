@@ -111,7 +111,7 @@ class Handler(ASGIHandler):
             streaming = self._stream_live(response, receive, send)
             del response, body
             await streaming
-        elif response.closed:
+        elif response.closed or not response.streaming:
             await self._send(response, send)
         else:
             await _until_gone(receive, self._send_stream(response, send))
@@ -170,7 +170,7 @@ class Handler(ASGIHandler):
         attempt = LoopAttempt(self.threads)
         token = current_attempt.set(attempt)
         try:
-            response = attempt.run(partial(self._respond, scope, body, size))
+            response = attempt.run(partial(self._respond_on_loop, scope, body, size))
             if await attempt.all_written() and response:
                 return response
             return await self._respond_in_thread(scope, body, size)
@@ -178,16 +178,10 @@ class Handler(ASGIHandler):
             current_attempt.reset(token)
 
     def _respond(self, scope: Message, body: bytes, size: int) -> HttpResponseBase:
-        """Run middleware and view, on whatever thread this is."""
+        """Run middleware and view in a thread, and tell who listens when a request starts and finishes."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
-        request, refusal = self.create_request(scope, BytesIO(body))
-        if request and size:
-            # A chunked body names no length, and Django limits a form by that.
-            request.META["CONTENT_LENGTH"] = str(size)
-        response = self.get_response(request) if request else refusal
-        # There is the one or the other.
-        assert response
+        response = self._run(scope, body, size)
         # Django's own, by which it names the sender of request_finished.
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         try:
@@ -198,6 +192,23 @@ class Handler(ASGIHandler):
         if in_memory:
             # What it held can go before it is sent.
             response.close()
+        return response
+
+    def _respond_on_loop(
+        self, scope: Message, body: bytes, size: int
+    ) -> HttpResponseBase:
+        """Run middleware and view. Only Django listens, to look after connections, of which there is none."""
+        set_script_prefix(get_script_prefix(scope))
+        return self._run(scope, body, size)
+
+    def _run(self, scope: Message, body: bytes, size: int) -> HttpResponseBase:
+        request, refusal = self.create_request(scope, BytesIO(body))
+        if request and size:
+            # A chunked body names no length, and Django limits a form by that.
+            request.META["CONTENT_LENGTH"] = str(size)
+        response = self.get_response(request) if request else refusal
+        # There is the one or the other.
+        assert response
         return response
 
     def _take(self, response: HttpResponseBase) -> bool:

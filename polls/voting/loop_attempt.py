@@ -6,7 +6,6 @@ that it has cast, and who its voter is. So a request is one voter with one
 ballot, however often its answer is begun.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -113,18 +112,12 @@ def is_counted() -> bool:
 
 
 class _NoConnection:
-    """Stands where the loop's database connection would be: it can be closed, and nothing else."""
+    """Stands where the loop's database connection would be."""
 
-    queries_log: deque[str] = deque(maxlen=0)
     _attempt: LoopAttempt
 
     def __init__(self, attempt: LoopAttempt) -> None:
         self.__dict__["_attempt"] = attempt
-
-    def close(self) -> None:
-        pass
-
-    close_if_unusable_or_obsolete = close
 
     def __getattr__(self, name: str) -> NoReturn:
         # Noted too: somebody may catch everything.
