@@ -13,7 +13,7 @@ from django.utils import timezone
 from polls.models import Question
 from tests.support.ballots import assert_count_adds_up
 
-LATEST = "0016_polls_by_name"
+LATEST = "0017_one_index_of_receipts"
 Migrate = Callable[[str], Apps]
 
 KEY, RECEIPT = "5" * 32, "0123456789AB"
@@ -130,3 +130,11 @@ def test_code_of_any_of_the_last_three_states_goes_on_beside_the_new_one(
     assert assert_count_adds_up(question) == 1
     assert question.own_ballot(KEY).receipt == RECEIPT
     assert question.invitation_set.valid(KEY)
+
+
+@pytest.mark.django_db
+def test_each_ballot_writes_one_index_of_its_receipt():
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, "polls_ballot")
+    indexes = [each for each in found.values() if each["index"] or each["unique"]]
+    assert [each["columns"] for each in indexes].count(["receipt"]) == 1
