@@ -2,11 +2,14 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.gallery import Gallery
 from tests.support.headless import launch_chromium
 from tests.support.servers import Site
+
+# Milliseconds: a machine at work may take longer than the five seconds of Playwright.
+expect.set_options(timeout=15_000)
 
 
 # Not for the whole session: its loop runs in this thread, and Django talks to no database beside a loop.

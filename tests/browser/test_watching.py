@@ -40,10 +40,10 @@ def test_it_works(visitor, site):
     """Two votes: numbers, bars and the words of the state move by themselves."""
     question = site.ask()
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     vote(site, question)
     vote(site, question, choice=1)
-    expect(visitor.get_by_text("2 ballots")).to_be_visible(timeout=8000)
+    expect(visitor.get_by_text("2 ballots")).to_be_visible()
     row = visitor.get_by_role("row", name="Red")
     expect(row).to_contain_text("50.0%")
     assert row.locator("meter").evaluate("meter => meter.value") == 50
@@ -55,25 +55,25 @@ def test_totals_that_go_down_are_shown(visitor, site):
     visitor.goto(f"/polls/{question}/results/")
     expect(visitor.get_by_role("row", name="Red")).to_contain_text("100.0%")
     vote(site, question, choice=1, voter=voter)
-    expect(visitor.get_by_role("row", name="Red")).to_contain_text("0.0%", timeout=8000)
+    expect(visitor.get_by_role("row", name="Red")).to_contain_text("0.0%")
     expect(visitor.get_by_role("row", name="Blue")).to_contain_text("100.0%")
 
 
 def test_a_screen_reader_is_told(visitor, site):
     question = site.ask()
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     vote(site, question)
     news = visitor.locator("[data-announcer]")
-    expect(news).to_have_text("1 ballot. Red leads with 100%", timeout=15000)
+    expect(news).to_have_text("1 ballot. Red leads with 100%")
 
 
 def test_a_poll_that_closes_under_its_viewers_says_so(visitor, site):
     question = site.ask()
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     site.close(question)
-    expect(visitor.get_by_text("Closed")).to_be_visible(timeout=8000)
+    expect(visitor.get_by_text("Closed")).to_be_visible()
     expect(visitor.get_by_role("link", name="Vote")).to_have_count(0)
 
 
@@ -83,10 +83,10 @@ def test_a_poll_that_closes_a_second_time_in_one_tab_says_so_again(visitor, site
     visitor.goto(f"/polls/{question}/results/")
     vote_link = visitor.get_by_role("link", name="Vote")
     for _ in range(2):
-        expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+        expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
         site.close(question)
         # The page itself is renewed: numbers alone would leave the button.
-        expect(vote_link).to_have_count(0, timeout=8000)
+        expect(vote_link).to_have_count(0)
         with site.database() as run:
             run("UPDATE polls_question SET closes_at = NULL")
         wait_until(lambda: visitor.reload() and vote_link.count())
@@ -120,7 +120,7 @@ def test_rounds_move(visitor, site):
         "Coffee would be elected now, with 2 of 3 ballots in round 2. "
         "In round 1 Tea, Coffee and Water were tied, and the rule for ties decided."
     )
-    expect(now).to_have_text(words, timeout=8000)
+    expect(now).to_have_text(words)
     visitor.get_by_text("Rounds", exact=True).click()
     told = visitor.locator("[data-rounds]")
     rounds = told.get_by_role("row")
@@ -129,7 +129,7 @@ def test_rounds_move(visitor, site):
     expect(rounds).to_have_text(table)
     expect(told).to_contain_text(tie)
     visitor.locator("img").scroll_into_view_if_needed()
-    expect(visitor.locator("img")).not_to_have_attribute("src", drawn, timeout=8000)
+    expect(visitor.locator("img")).not_to_have_attribute("src", drawn)
     # Once it has come.
     expect(visitor.locator("img")).to_have_js_property("naturalWidth", 640)
     visitor.reload()
@@ -142,10 +142,10 @@ def test_results_that_become_hidden_go_away(visitor, site):
     question = site.ask()
     vote(site, question)
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     with site.database() as run:
         run("UPDATE polls_question SET results = 'organisers'")
-    expect(visitor.get_by_text("Only the organisers see")).to_be_visible(timeout=15000)
+    expect(visitor.get_by_text("Only the organisers see")).to_be_visible()
     expect(visitor.get_by_text("100.0%")).to_have_count(0)
     expect(visitor.get_by_text("1 ballot")).to_be_visible()
 
@@ -156,15 +156,15 @@ def test_who_reads_keeps_the_place_when_a_poll_closes(visitor, site):
     loads = []
     visitor.on("load", lambda _: loads.append(1))
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     summary = visitor.locator("summary").first
     summary.press("Enter")
     place = visitor.evaluate("scrollY")
     assert place > 100
     site.close(question)
     said = visitor.get_by_role("status").filter(has_text="This poll has just closed")
-    expect(said).to_have_count(1, timeout=8000)
-    expect(visitor.get_by_role("link", name="Vote")).to_have_count(0, timeout=8000)
+    expect(said).to_have_count(1)
+    expect(visitor.get_by_role("link", name="Vote")).to_have_count(0)
     expect(visitor.locator("summary").first).to_be_focused()
     expect(visitor.locator("details").first).to_have_attribute("open", "")
     assert abs(visitor.evaluate("scrollY") - place) < 200
@@ -177,9 +177,9 @@ def test_a_page_that_is_renewed_keeps_the_zone_of_the_reader(chromium, site):
     context = chromium.new_context(base_url=site.base, timezone_id="Asia/Tokyo")
     visitor = context.new_page()
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     site.close(question)
-    expect(visitor.locator("main time")).to_contain_text("GMT+9", timeout=15000)
+    expect(visitor.locator("main time")).to_contain_text("GMT+9")
     context.close()
 
 
@@ -194,7 +194,7 @@ def test_numbers_move_in_the_language_of_the_page(chromium, site):
     expect(page.locator("[data-number]")).to_have_text("1.203")
     page.wait_for_timeout(1000)
     vote(site, question)
-    expect(page.locator("[data-number]")).to_have_text("1.204", timeout=8000)
+    expect(page.locator("[data-number]")).to_have_text("1.204")
     page.context.close()
 
 
@@ -215,9 +215,9 @@ def test_a_restart_of_the_server_is_survived(chromium, site):
     page = chromium.new_context(base_url=site.base).new_page()
     question = site.ask()
     page.goto(f"/polls/{question}/results/")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
     site.stop()
-    expect(page.get_by_text("Offline, trying again")).to_be_visible(timeout=8000)
+    expect(page.get_by_text("Offline, trying again")).to_be_visible()
     site.restart().ready()
     vote(site, question)
     expect(page.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=20000)
@@ -228,11 +228,11 @@ def test_a_killed_worker_is_survived(chromium, site):
     page = chromium.new_context(base_url=site.base).new_page()
     question = site.ask()
     page.goto(f"/polls/{question}/results/")
-    expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
     for worker in site.workers():
         os.kill(worker, signal.SIGKILL)
     vote(site.ready(), question)
-    expect(page.get_by_text("1 ballot", exact=True)).to_be_visible(timeout=15000)
+    expect(page.get_by_text("1 ballot", exact=True)).to_be_visible()
     page.context.close()
 
 
@@ -240,7 +240,7 @@ def test_a_hidden_tab_rests_and_catches_up(visitor, site):
     """Chromium shows every tab of a headless window: the page is told that it is hidden."""
     question = site.ask()
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     visitor.evaluate(HIDE, True)
     asked = []
     visitor.on("request", lambda request: asked.append(request.url))
@@ -258,9 +258,9 @@ def test_the_wall_moves(visitor, site):
     expect(visitor.get_by_role("img", name="QR code")).to_be_visible()
     address = visitor.get_by_role("link", name=f"{site.base[7:]}/{question}")
     expect(address).to_have_attribute("href", f"{site.base}/polls/{question}/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     vote(site, question)
-    expect(visitor.locator("[data-number]")).to_have_text("1", timeout=8000)
+    expect(visitor.locator("[data-number]")).to_have_text("1")
     expect(visitor.get_by_text("Red leads with 100%")).to_be_visible()
 
 
@@ -303,10 +303,10 @@ def test_results_that_a_presenter_hides_stay_so_when_the_wall_is_renewed(visitor
     question = site.ask()
     vote(site, question)
     visitor.goto(f"/polls/{question}/share/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     visitor.get_by_role("button", name="Hide the results").click()
     site.close(question)
-    expect(visitor.get_by_text("Red won with 100%")).to_have_count(1, timeout=15000)
+    expect(visitor.get_by_text("Red won with 100%")).to_have_count(1)
     expect(visitor.get_by_text("100.0%")).to_be_hidden()
     expect(visitor.get_by_text("Red won with 100%")).to_be_hidden()
     show = visitor.get_by_role("button", name="Show the results")
@@ -321,12 +321,12 @@ def test_a_wall_with_hidden_results_moves_without_being_loaded_again(visitor, si
     loads = []
     visitor.on("load", lambda _: loads.append(1))
     visitor.goto(f"/polls/{question}/share/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     vote(site, question)
-    expect(visitor.locator("[data-number]")).to_have_text("1", timeout=8000)
+    expect(visitor.locator("[data-number]")).to_have_text("1")
     expect(visitor.get_by_text("100.0%")).to_have_count(0)
     site.close(question)
-    expect(visitor.get_by_text("Red won with 100%")).to_be_visible(timeout=15000)
+    expect(visitor.get_by_text("Red won with 100%")).to_be_visible()
     expect(visitor.get_by_text("100.0%")).to_be_visible()
     assert loads == [1]
 
@@ -356,10 +356,10 @@ def test_the_wall_is_one_screen(visitor, site, number, length, width, height):
 def test_of_many_choices_the_longest_bars_come_first(visitor, site):
     question = site.ask("Where?", *(f"City {n}" for n in range(12)))
     visitor.goto(f"/polls/{question}/share/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     expect(visitor.get_by_text("City 11")).to_be_hidden()
     vote(site, question, choice=11)
-    expect(visitor.locator("tbody tr").first).to_contain_text("City 11", timeout=8000)
+    expect(visitor.locator("tbody tr").first).to_contain_text("City 11")
     expect(visitor.get_by_text("City 11").first).to_be_visible()
     expect(visitor.get_by_text("and 4 more choices")).to_be_visible()
 
@@ -369,7 +369,7 @@ def test_the_wall_moves_for_a_ranked_poll(visitor, site):
     visitor.goto(f"/polls/{question}/share/")
     rank(site, question, "Water", "Tea")
     now = visitor.get_by_text("Water would be elected now, with 1 of 1 ballot")
-    expect(now).to_be_visible(timeout=8000)
+    expect(now).to_be_visible()
 
 
 def test_a_wall_with_nothing_to_move_has_no_dead_button(reader, site):
@@ -401,7 +401,7 @@ def test_a_tab_that_is_hidden_and_shown_asks_once(visitor, site):
     question = site.ask()
     visitor.route("**/live/*", lambda route: route.fulfill(status=204))
     visitor.goto(f"/polls/{question}/results/")
-    expect(visitor.get_by_text("Live", exact=True)).to_be_visible(timeout=5000)
+    expect(visitor.get_by_text("Live", exact=True)).to_be_visible()
     for _ in range(5):
         visitor.evaluate(HIDE, True)
         visitor.evaluate(HIDE, False)

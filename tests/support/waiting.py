@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def wait_until(
-    so: Callable[[], object], seconds: float = 10, every: float = 0.01
+    so: Callable[[], object], seconds: float = 30, every: float = 0.01
 ) -> None:
     """Look so often, in seconds. Raises AssertionError."""
     deadline = time.monotonic() + seconds
@@ -15,7 +15,7 @@ def wait_until(
         time.sleep(every)
 
 
-async def until(so: Callable[[], object], seconds: float = 5) -> None:
+async def until(so: Callable[[], object], seconds: float = 30) -> None:
     """Wait on the loop. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not so():
