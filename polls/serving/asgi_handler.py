@@ -28,9 +28,9 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
 
 from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, request_id, spectator_cache
@@ -57,7 +57,7 @@ class Handler(ASGIHandler):
         self.own_thread = Threads(1, "polls-own")
         self._respond_in_thread = self.threads.crossing(self._respond)
         self._respond_in_own_thread = self.own_thread.crossing(self._respond)
-        self._known_place = lru_cache(maxsize=1024)(place_of)
+        self._known_match = lru_cache(maxsize=1024)(resolve)
 
     @cached_property
     def _stock_handler(self) -> ASGIHandler:
@@ -132,9 +132,23 @@ class Handler(ASGIHandler):
         return response
 
     def _place(self, scope: Message) -> Place:
-        path = scope["path"].removeprefix(get_script_prefix(scope))
+        try:
+            match = self._match(scope["path"].removeprefix(get_script_prefix(scope)))
+        except Resolver404:
+            return Place.POOL
+        return place_of(match.func)
+
+    def _match(self, path: str) -> ResolverMatch:
         # Those that strangers make up, as long as they like, are not kept.
-        return self._known_place(path) if len(path) < 100 else place_of(path)
+        return self._known_match(path) if len(path) < 100 else resolve(path)
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Do as Django does, which goes through the patterns for each request: a thirtieth of a vote."""
+        if hasattr(request, "urlconf"):
+            # A middleware has chosen other patterns for this request.
+            return super().resolve_request(request)
+        request.resolver_match = match = self._match(request.path_info)
+        return match
 
     async def _leave_to_django(
         self, scope: Message, receive: Receive, send: Send

@@ -1,13 +1,13 @@
 """Where a request is answered under ASGI: what its view says of it, if that is not a thread of the pool."""
 
 import enum
+from collections.abc import Callable
 
 from asgiref.sync import iscoroutinefunction
 from django.core import signals
 from django.core.cache import close_caches
 from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, reset_queries
-from django.urls import Resolver404, resolve
 
 from .decorators import MarkedView, View
 
@@ -36,12 +36,8 @@ def answers_in_own_thread(view: View) -> PlacedView:
     return PlacedView(Place.OWN_THREAD, view)
 
 
-def place_of(path: str) -> Place:
-    """Return where the view at this path is answered."""
-    try:
-        view = resolve(path).func
-    except Resolver404:
-        return Place.POOL
+def place_of(view: Callable[..., object]) -> Place:
+    """Return where this view is answered."""
     if isinstance(view, PlacedView):
         return view.place
     return Place.DJANGO if iscoroutinefunction(view) else Place.POOL
