@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port, validate_host
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 from django.urls import Resolver404, resolve
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
@@ -122,11 +122,18 @@ class PersonalResponse(HttpResponse):
         self.personalise = personalise
 
 
+class _Headers(ResponseHeaders):
+    """Headers that are encoded already: Django would encode them anew for each visitor."""
+
+    def __init__(self, encoded: ResponseHeaders) -> None:
+        self._store = encoded._store.copy()
+
+
 class _Page(NamedTuple):
     body: Body
-    headers: dict[str, str]
+    headers: ResponseHeaders
     # None for a page that is not compressed.
-    gzip_headers: dict[str, str] | None
+    gzip_headers: ResponseHeaders | None
     personalise: Personalise | None
     version: int | None
 
@@ -236,8 +243,10 @@ def _answer(
 
 
 def _response(page: _Page, request: HttpRequest) -> HttpResponse:
-    is_gzipped = page.gzip_headers is not None and accepts_gzip(request)
-    response = HttpResponse(headers=page.gzip_headers if is_gzipped else page.headers)
+    compressed = page.gzip_headers if accepts_gzip(request) else None
+    is_gzipped = compressed is not None
+    response = HttpResponse()
+    response.headers = _Headers(compressed or page.headers)
     own = page.personalise(response).encode() if page.personalise else b""
     response.content = page.body.gzipped(own) if is_gzipped else page.body.plain(own)
     if own or is_gzipped:
@@ -293,8 +302,8 @@ def _page(response: HttpResponse) -> _Page:
     )
     return _Page(
         body=Body(response.content, _own(response)),
-        headers=headers,
-        gzip_headers=gzip_headers(headers) if is_compressed else None,
+        headers=ResponseHeaders(headers),
+        gzip_headers=ResponseHeaders(gzip_headers(headers)) if is_compressed else None,
         personalise=personalise,
         version=version_of(response),
     )
