@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-# Each server, and each worker of pytest-xdist, would compile all anew.
+# Bytecode: where the environment forbids to keep it, each server and each worker of pytest-xdist compiles all modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 

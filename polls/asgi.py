@@ -31,6 +31,7 @@ first_run.prepare()
 metrics.start()
 application = MeasuredHandler() if settings.METRICS_TOKEN else Handler()
 descriptors.prepare(application)
-# Garbage collection: what was loaded by now stays, and is not searched again while all wait for it, 30 ms each time.
+# Garbage collection: modules and templates stay to the end. A full collection would look through them while the loop
+# waits, some 30 ms each time.
 gc.collect()
 gc.freeze()

@@ -42,7 +42,8 @@ from .versions import newest_in, version_in, version_of
 
 # Seconds, from before the database was asked.
 TTL = 1
-# Cache stampede: what was made together is not to end together, or the votes of that moment wait for all pages of a site.
+# Cache stampede: pages that were made at one moment would all be made anew at one moment, and the votes of that moment wait.
+# So each is kept for a time drawn by chance, from this part of the TTL to all of it.
 LEAST_PART = 0.5
 MAX_ENTRIES = 512
 # Bytes of a page.
@@ -54,7 +55,7 @@ T = TypeVar("T")
 
 
 class Cache:
-    """Values of any kind, each for half of `ttl` seconds to all of them; when it is full, the oldest goes."""
+    """Values of any kind, each for `ttl` seconds at most and at least half of them, by chance; when it is full, the oldest goes."""
 
     def __init__(
         self,
