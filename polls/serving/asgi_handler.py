@@ -16,7 +16,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from io import BytesIO
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -34,6 +34,7 @@ from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
 
 from ..voting.loop_attempt import LoopAttempt, current_attempt
 from . import health, request_id, spectator_cache
+from .decorators import kept_by_path
 from .event_stream import EventStream, hub
 from .languages import ONLY_COOKIE
 from .on_loop import Place, others_listen, place_of
@@ -57,7 +58,7 @@ class Handler(ASGIHandler):
         self.own_thread = Threads(1, "polls-own")
         self._respond_in_thread = self.threads.crossing(self._respond)
         self._respond_in_own_thread = self.own_thread.crossing(self._respond)
-        self._known_match = lru_cache(maxsize=1024)(resolve)
+        self._match = kept_by_path(resolve)
 
     @cached_property
     def _stock_handler(self) -> ASGIHandler:
@@ -138,10 +139,6 @@ class Handler(ASGIHandler):
             return Place.POOL
         return place_of(match.func)
 
-    def _match(self, path: str) -> ResolverMatch:
-        # Those that strangers make up, as long as they like, are not kept.
-        return self._known_match(path) if len(path) < 100 else resolve(path)
-
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """Do as Django does, which goes through the patterns for each request: a thirtieth of a vote."""
         if hasattr(request, "urlconf"):
@@ -211,7 +208,9 @@ class Handler(ASGIHandler):
     def _respond_on_loop(
         self, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
-        """Run middleware and view. Only Django listens, to look after connections, of which there is none."""
+        """Run middleware and view without request_started and request_finished: Django alone receives them, and closes database
+        connections then, of which the loop has none.
+        """
         set_script_prefix(get_script_prefix(scope))
         return self._run(scope, body, size)
 

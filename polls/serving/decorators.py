@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -10,10 +11,17 @@ from django.views.decorators.csrf import csrf_exempt
 
 from .errors import error_page
 
+T = TypeVar("T")
 View = Callable[..., HttpResponseBase]
 
 # The middleware of the same class has read the cookie already, and sets it if need be.
 _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
+
+
+def kept_by_path(find: Callable[[str], T]) -> Callable[[str], T]:
+    """Keep what is found at a path, but for the paths that strangers make up, as long as they like."""
+    known = functools.lru_cache(maxsize=1024)(find)
+    return lambda path: known(path) if len(path) < 100 else find(path)
 
 
 class MarkedView:

@@ -17,6 +17,7 @@ from django.urls import Resolver404, resolve
 
 from .. import metrics
 from .asgi_handler import Handler
+from .decorators import kept_by_path
 from .on_loop import Place
 from .server_stop import Message
 from .threads import Threads
@@ -25,7 +26,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _name_of(path: str) -> str:
+@kept_by_path
+def view_at(path: str) -> str:
     """Return the name of the view at this path; those of the admin have one together, and so have files."""
     if path.startswith(settings.STATIC_URL):
         return "static"
@@ -36,14 +38,6 @@ def _name_of(path: str) -> str:
     if path.startswith("/admin/"):
         return "admin"
     return match.view_name if match.url_name else "other"
-
-
-_known_name_of = functools.lru_cache(maxsize=1024)(_name_of)
-
-
-def view_at(path: str) -> str:
-    # Those that strangers make up, as long as they like, are not kept.
-    return _known_name_of(path) if len(path) < 100 else _name_of(path)
 
 
 class MeasuredThreads(Threads):
