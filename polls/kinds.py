@@ -13,6 +13,8 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from . import phrases
+
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
@@ -89,9 +91,8 @@ class Rules:
     sentences = SELECT
     # In the head line of ballots.csv, with a number.
     column = "choice"
-    # Over the results, and there beside a voter's own choice.
+    # Over the results.
     caption = _("Votes for each choice, in percent of voters")
-    own_mark = _("Your vote")
     # What organisers read of it.
     help: "str | _StrPromise" = ""
     ballot_template = "polls/_ballot_select.html"
@@ -117,6 +118,10 @@ class Rules:
             at_most = self.sentences.at_most % {"number": limit}
             raise InvalidBallot(at_most if limit > 1 else self.sentences.only_one)
         return list(choices) if self.is_ordered else sorted(choices)
+
+    def own_mark(self, place: int) -> str:
+        """Return what stands in the results beside the choice at this place of the reader's own ballot, from 1."""
+        return gettext("Your vote")
 
     def increments(self, choices: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return what a ballot adds to each of its choices: to `votes`, and to `first_marks`."""
@@ -184,7 +189,6 @@ class RankedChoice(Rules):
     sentences = RANK
     column = "rank"
     caption = _("First preferences, in percent of voters")
-    own_mark = _("Your choice")
     help = _(
         "A ranked poll is decided by instant run-off: the choice with the fewest votes goes out and its "
         "ballots move on to their next choice, until one has more than half."
@@ -194,6 +198,10 @@ class RankedChoice(Rules):
     def sent(self, data: QueryDict) -> list[str]:
         # More ranks than the page has: a choice may have gone since it was loaded, and its rank is not to go unread.
         return [data.get(f"rank{n}", "") for n in range(1, MOST_RANKS + 1)]
+
+    def own_mark(self, place: int) -> str:
+        mark = gettext("Your choice")
+        return f"{mark} {phrases.number(place)}"
 
     def _filled(self, sent: list[str]) -> list[str]:
         filled = [rank for rank, text in enumerate(sent, 1) if text]

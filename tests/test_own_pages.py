@@ -67,6 +67,20 @@ def test_it_works(ann, question, django_assert_num_queries):
     assert question.ballot_set.first().receipt not in page
 
 
+@pytest.mark.parametrize("kind", ["one", "several", "ranked"])
+def test_one_page_is_for_all_who_have_voted(ask, django_assert_num_queries, kind):
+    """Whatever they chose, and whoever leads by now."""
+    question = ask("Which?", "Red", "Blue", kind=kind)
+    first, second = Client(), Client()
+    vote(first, question, "Red")
+    results(first, question)
+    vote(second, question, *(["Blue"] if kind == "one" else ["Red", "Blue"]))
+    # The other one is the count of the rounds.
+    with django_assert_num_queries(2 if kind == "ranked" else 1):
+        page = results(second, question)
+    assert 'Blue</span> <strong class="mark">Your' in page
+
+
 POLLS = {
     "one": {"kind": "one"},
     "several": {"kind": "several"},

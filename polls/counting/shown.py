@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
+from django.utils.safestring import SafeString
+
 from .. import phrases
 from .numbers import Numbers
 from .tally import Tally
@@ -34,6 +36,15 @@ class Row(NamedTuple):
     leads: bool
     # Its place on the viewer's own ballot, from 1; 0 for what is not on it.
     own: int
+    # What says so beside it, as HTML.
+    mark: str = ""
+
+    @property
+    def attributes(self) -> str:
+        """Those of its line in a table: who leads, and what is out before the last round, which stands in the rounds."""
+        lead = ' class="lead"' if self.leads else ""
+        is_shown = self.percent or self.own
+        return SafeString(lead if is_shown else f"{lead} hidden")
 
 
 def ballots_alone(numbers: Numbers) -> BallotsAlone:

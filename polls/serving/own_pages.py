@@ -20,6 +20,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import translation
 from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString
 
 from ..process_memory import keeps
 from .decorators import View
@@ -39,11 +40,15 @@ _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 Texts = Mapping[str, str]
 
 
+class Fragment(SafeString):
+    """HTML that stands in a page without a condition, and may be empty: a page with it is of no other shape than one without."""
+
+
 class Look(Protocol):
     """What a visitor is to see at this moment.
 
-    The pages of all looks of one shape differ in nothing but their texts. Which texts are empty is part of the shape
-    without being said.
+    The pages of all looks of one shape differ in nothing but their texts. Which texts are empty, but for fragments, is
+    part of the shape without being said.
     """
 
     @property
@@ -66,7 +71,7 @@ class _Marks:
     def __init__(self, texts: Texts) -> None:
         # Nobody who writes a question can guess it.
         self._secret = secrets.token_hex(16)
-        self._names = [name for name, text in texts.items() if text]
+        self._names = [name for name, text in texts.items() if _has_place(text)]
         marks = {name: f"{self._secret}{n}z" for n, name in enumerate(self._names)}
         self.by_name = dict.fromkeys(texts, "") | marks
 
@@ -108,7 +113,12 @@ class OwnPage(HttpResponse):
 
 
 def _shape(look: Look, texts: Texts) -> Hashable:
-    return look.shape(), tuple(name for name, text in texts.items() if not text)
+    empty = tuple(name for name, text in texts.items() if not _has_place(text))
+    return look.shape(), empty
+
+
+def _has_place(text: str) -> bool:
+    return bool(text) or isinstance(text, Fragment)
 
 
 def own_page(

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import conditional_escape, format_html
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import cache_control
@@ -28,7 +29,7 @@ from ..promises import Audience
 from ..qr import draw
 from ..serving.decorators import allow
 from ..serving.event_stream import EventStream
-from ..serving.own_pages import Texts, own_page
+from ..serving.own_pages import Fragment, Texts, own_page
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag, version_in
 from ..serving.viewer import Subscription, View
@@ -49,6 +50,8 @@ LONG = 90
 WALL_ROWS = 8
 # Characters of a choice that stand beside its bar; a longer one stands above it.
 WORDY = 40
+# Of a row, what may be empty: for whom it is no choice of, or what is out before the last round.
+ROW_FRAGMENTS = "percent", "votes", "attributes", "mark"
 
 
 # On paper it says its address, as it tells it other sites.
@@ -81,7 +84,7 @@ class _Look:
         return self.tally["version" if self.is_visible else "ballots"]
 
     def shape(self) -> Hashable:
-        rows = tuple((row.id, row.text, row.leads, row.own) for row in self.rows)
+        rows = tuple((row.id, row.text) for row in self.rows)
         is_wordy, has_rounds = _is_long(self.tally), bool(self.tally["rounds"])
         state = self.tally["question"]["state"]
         own = self.own is not None
@@ -105,16 +108,26 @@ class _Look:
             }
         for row in self.rows:
             texts[f"{row.id} share"] = str(row.share)
-            texts[f"{row.id} percent"] = row.percent
-            texts[f"{row.id} votes"] = row.votes
+            for name in ROW_FRAGMENTS:
+                texts[f"{row.id} {name}"] = Fragment(
+                    conditional_escape(getattr(row, name))
+                )
         return texts
 
 
 def _look(question: Question, request: HttpRequest) -> _Look:
     tally, own, is_visible = look_at(request, question)
     rows = rows_of(tally, own.choices if own else ()) if is_visible else []
+    rows = [row._replace(mark=_own_mark(question, row.own)) for row in rows]
     fingerprint = _fingerprint(question) if is_visible else ""
     return _Look(question, tally, own, is_visible, rows, fingerprint)
+
+
+def _own_mark(question: Question, place: int) -> str:
+    if not place:
+        return ""
+    mark = question.rules.own_mark(place)
+    return format_html(' <strong class="mark">{}</strong>', mark)
 
 
 def _render_results(request: HttpRequest, look: _Look, texts: Texts) -> str:
@@ -241,8 +254,8 @@ def _is_long(tally: Tally) -> bool:
 
 def _row(row: Row, texts: Texts) -> dict[str, object]:
     """Return the row with its texts in place of its numbers."""
-    live = {name: texts[f"{row.id} {name}"] for name in ("share", "percent", "votes")}
-    return row._asdict() | live
+    names = "share", *ROW_FRAGMENTS
+    return row._asdict() | {name: texts[f"{row.id} {name}"] for name in names}
 
 
 def _fingerprint(question: Question) -> str:
