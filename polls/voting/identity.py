@@ -4,13 +4,16 @@ No IP address, no user agent and no account is kept beside a ballot. The key of
 an identity on one question says nothing about the same one on another.
 """
 
+import functools
 import hmac
 import secrets
+import time
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import http_date
 from django.utils.translation import gettext
 
 from .. import secret
@@ -24,7 +27,17 @@ COOKIE = "voter"
 
 
 def _signer() -> Signer:
-    return Signer(salt="polls.voters")
+    return _signer_with(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+@functools.lru_cache(maxsize=1)
+def _signer_with(key: str, *fallbacks: str) -> Signer:
+    return Signer(key=key, salt="polls.voters", fallback_keys=[*fallbacks])
+
+
+@functools.lru_cache(maxsize=4)
+def _date(seconds: int) -> str:
+    return http_date(seconds)
 
 
 def new_identity() -> str:
@@ -56,6 +69,8 @@ def _set_cookie(
         name,
         value,
         max_age=age,
+        # As Django writes it, once a second.
+        expires=_date(int(time.time()) + age),
         path=path,
         httponly=True,
         samesite="Lax",
