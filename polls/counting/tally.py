@@ -6,7 +6,7 @@ Its numbers are read and counted once; its words are said of them in whatever la
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from .. import phrases
 from ..models import Question, QuestionQuerySet
@@ -58,8 +58,25 @@ def tally_of(question: Question, exact: bool = False) -> Tally:
     return say(count(question, exact))
 
 
+# Of this worker: what was last said of a question in a language, with the numbers that it was said of.
+_said: dict[tuple[int, str | None], tuple[Numbers, Tally]] = {}
+MAX_SAID = 64
+
+
 def say(numbers: Numbers) -> Tally:
-    """Say these numbers in the active language."""
+    """Say these numbers in the active language. The same words may be given to others too: nobody changes them."""
+    key = numbers["question"]["id"], get_language()
+    known = _said.get(key)
+    if known and known[0] == numbers:
+        return known[1]
+    if len(_said) >= MAX_SAID:
+        _said.clear()
+    tally = _say(numbers)
+    _said[key] = numbers, tally
+    return tally
+
+
+def _say(numbers: Numbers) -> Tally:
     ties = sentences.ties(numbers)
     return {
         **numbers,
