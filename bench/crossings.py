@@ -2,9 +2,10 @@
 
 usage: python -m bench.crossings
 
-Under stock Django's ASGI handler and under the site's own, with the site's
-middleware, on a new database. A visitor with a cookie is answered from the
-database, one without from memory. It is counted when the server is warm.
+Under stock Django's ASGI handler, with its own middleware alone or with all of
+the site's, and under the site's, on a new database. Somebody who may have logged in is answered by
+the view; of other visitors' pages the words are in memory. It is counted when
+the server is warm.
 """
 
 import asyncio
@@ -24,7 +25,12 @@ SCOPE = {
     "path": "/polls/",
     "query_string": b"",
 }
-HOST, COOKIE = (b"host", b"localhost"), (b"cookie", b"known=1")
+HOST = b"host", b"localhost"
+VISITORS = {
+    "a session": [HOST, (b"cookie", b"sessionid=unknown")],
+    "a voter's cookie": [HOST, (b"cookie", b"voter=unknown")],
+    "no cookie": [HOST],
+}
 
 
 def counted(counter: Counter[str], name: str, function: Callable) -> Callable:
@@ -47,17 +53,26 @@ async def ask(application: Callable, *headers: tuple[bytes, bytes]) -> int:
 
 async def main() -> None:
     # Only now, with DATA_DIR set.
+    from django.conf import settings
     from django.core.asgi import get_asgi_application
 
     from polls.asgi import application
+
+    with_ours = get_asgi_application()
+    settings.MIDDLEWARE = [m for m in settings.MIDDLEWARE if m.startswith("django.")]
+    handlers = {
+        "stock, its own middleware": get_asgi_application(),
+        "stock, all middleware": with_ours,
+        "ours": application,
+    }
 
     counter: Counter[str] = Counter()
     # A thread that waits for the loop meanwhile is given work by the second of them.
     for pool in (ThreadPoolExecutor, CurrentThreadExecutor):
         pool.submit = counted(counter, "crossings", pool.submit)
     threading.Thread.start = counted(counter, "threads", threading.Thread.start)
-    for name, handler in (("stock", get_asgi_application()), ("ours", application)):
-        for who, headers in (("a cookie", [HOST, COOKIE]), ("no cookie", [HOST])):
+    for name, handler in handlers.items():
+        for who, headers in VISITORS.items():
             for _ in range(10):
                 await ask(handler, *headers)
             counter.clear()
