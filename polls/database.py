@@ -1,11 +1,32 @@
 """What the site asks of its database beside what Django asks: sqlite/ and postgresql/ both answer it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, cast
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+
+Rows = list[tuple[Any, ...]]
+
+
+class Statement(NamedTuple):
+    """SQL with a %s for each parameter."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
+class LoopConnection(Protocol):
+    """A connection that the event loop reads by, outside of transactions."""
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    def rows(self, statement: Statement) -> Awaitable[Rows]:
+        """Read without waiting for long. Raises an error of the driver, of Django, or TimeoutError; a thread may wait."""
+
+    def close(self) -> Awaitable[None]: ...
 
 
 class Erasure(Protocol):
@@ -65,6 +86,9 @@ class Database(Protocol):
 
     def prepared_cursor(self) -> CursorWrapper:
         """Return a cursor for what pages ask again and again: the database keeps its statements ready."""
+
+    def open_for_loop(self) -> Awaitable[LoopConnection]:
+        """Open a connection for the event loop that awaits it."""
 
     def is_busy(self, error: BaseException | None) -> bool:
         """Tell whether it refused for a moment, as when others hold a lock: what was to be written is certainly not."""

@@ -1,14 +1,34 @@
 """What pages ask of the database again and again, in SQL: Django takes longer to build it than the database to answer it.
 
-Ids and voter keys go down, plain rows come up.
+Ids and voter keys go down, plain rows come up. Who asks is left open where it may be a thread or the event loop: a
+Reading yields each statement, is sent its rows, and returns what it makes of them.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import NamedTuple, TypeVar
 
-from django.db import connection
+from .database import Rows, Statement, database
 
-from .database import database
+T = TypeVar("T")
+Reading = Generator[Statement, Rows, T]
+
+
+def read(reading: Reading[T]) -> T:
+    """Ask the database in this thread."""
+    try:
+        statement = next(reading)
+        while True:
+            statement = reading.send(_rows(statement))
+    except StopIteration as made:
+        result: T = made.value
+        return result
+
+
+def _rows(statement: Statement) -> Rows:
+    with database.prepared_cursor() as cursor:
+        cursor.execute(statement.sql, statement.parameters)
+        rows: Rows = cursor.fetchall()
+    return rows
 
 
 class OwnBallot(NamedTuple):
@@ -28,24 +48,17 @@ class ChoiceRow(NamedTuple):
 
 def choices_of(question: int) -> list[tuple[int, str, int]]:
     """Read id, text and first marks of the choices, as they stand on the ballot page."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, choice_text, first_marks FROM polls_choice WHERE question_id = %s ORDER BY id",
-            [question],
-        )
-        rows: list[tuple[int, str, int]] = cursor.fetchall()
-    return rows
+    sql = "SELECT id, choice_text, first_marks FROM polls_choice WHERE question_id = %s ORDER BY id"
+    return _rows(Statement(sql, [question]))
 
 
 def own_ballot(question: int, voter_key: str) -> OwnBallot | None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT ballot.receipt, mark.choice_id FROM polls_ballot ballot"
-            " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
-            " WHERE ballot.question_id = %s AND ballot.voter_key = %s ORDER BY mark.rank",
-            [question, voter_key],
-        )
-        rows = cursor.fetchall()
+    sql = (
+        "SELECT ballot.receipt, mark.choice_id FROM polls_ballot ballot"
+        " JOIN polls_mark mark ON mark.ballot_id = ballot.id"
+        " WHERE ballot.question_id = %s AND ballot.voter_key = %s ORDER BY mark.rank"
+    )
+    rows = _rows(Statement(sql, [question, voter_key]))
     return OwnBallot(rows[0][0], [choice for _, choice in rows]) if rows else None
 
 
@@ -59,14 +72,12 @@ _WITH_OWN = (
 
 def choices_with_own(
     question: int, voter_key: str
-) -> tuple[list[ChoiceRow], OwnBallot | None]:
+) -> Reading[tuple[list[ChoiceRow], OwnBallot | None]]:
     """Read the choices and the ballot of this voter by one statement, so that it is counted."""
-    with database.prepared_cursor() as cursor:
-        if voter_key:
-            cursor.execute(_WITH_OWN, [question, question, voter_key])
-        else:
-            cursor.execute(_CHOICES, [question])
-        rows = cursor.fetchall()
+    if voter_key:
+        rows = yield Statement(_WITH_OWN, [question, question, voter_key])
+    else:
+        rows = yield Statement(_CHOICES, [question])
     # Ranks are told from revisions by their sign.
     choices = sorted(ChoiceRow._make(row) for row in rows if row[-1] >= 0)
     marks = sorted((-rank, pk, receipt) for pk, receipt, *_, rank in rows if rank < 0)
@@ -80,7 +91,7 @@ def _places(values: Sequence[object]) -> str:
 
 def ballots_with_own(
     ids: Sequence[int], keys: Sequence[str]
-) -> tuple[dict[int, int], set[int]]:
+) -> Reading[tuple[dict[int, int], set[int]]]:
     """Read how many ballots these questions have, and on which of them is one with one of these voter keys.
 
     By one statement, so that it is counted. A key is of one question: none of them is found on another.
@@ -96,9 +107,7 @@ def ballots_with_own(
             " UNION ALL SELECT question_id, -1 FROM polls_ballot"
             f" WHERE question_id IN ({_places(ids)}) AND voter_key IN ({_places(keys)})"
         )
-    with database.prepared_cursor() as cursor:
-        cursor.execute(sql, [*ids, *ids, *keys] if keys else ids)
-        rows = cursor.fetchall()
+    rows = yield Statement(sql, [*ids, *ids, *keys] if keys else ids)
     counted = {pk: ballots for pk, ballots in rows if ballots >= 0}
     voted = {pk for pk, ballots in rows if ballots < 0}
     return dict.fromkeys(ids, 0) | counted, voted

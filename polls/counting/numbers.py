@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from ..kinds import KINDS
 from ..models import Question, QuestionQuerySet
-from ..page_sql import ChoiceRow, OwnBallot, choices_with_own
+from ..page_sql import ChoiceRow, OwnBallot, Reading, choices_with_own, read
 from . import rounds
 from .instant_runoff import Round
 
@@ -187,14 +187,15 @@ def count_all(questions: QuestionQuerySet) -> dict[int, Numbers]:
 
 def count(question: Question, exact: bool = False) -> Numbers:
     """Count now, under the question's rules as this object has them; with all rounds, however long it takes, if `exact`."""
-    return count_with_own(question, "", exact)[0]
+    numbers, _ = read(count_with_own(question, "", exact))
+    return numbers
 
 
 def count_with_own(
     question: Question, voter_key: str, exact: bool = False
-) -> tuple[Numbers, OwnBallot | None]:
+) -> Reading[tuple[Numbers, OwnBallot | None]]:
     """Count now, and return the ballot of this voter too, if they have one."""
     # Before the choices are read: the numbers of a closed question lack no vote of its last moment.
     state = question.state()
-    choices, own = choices_with_own(question.pk, voter_key)
+    choices, own = yield from choices_with_own(question.pk, voter_key)
     return _numbers(question, state, choices, exact), own

@@ -12,6 +12,7 @@ import threading
 from typing import NamedTuple
 
 from django.db import connection
+from django.utils.asyncio import async_unsafe
 
 from .. import process_memory
 from ..background import Background
@@ -95,6 +96,8 @@ def full_count(question: int) -> Count:
     return _count(*_read(question, ALL))
 
 
+# Not on the event loop, which would wait for whoever counts.
+@async_unsafe
 def _count_few(question: int, revisions: Revisions) -> Count:
     with _counting:
         known = _counts.get(question)

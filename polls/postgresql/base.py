@@ -8,7 +8,7 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Self
+from typing import Any, LiteralString, Self
 
 import psycopg
 from django.conf import settings
@@ -20,6 +20,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from ..database import Reason
 from . import copying, erasure
+from .loop_connection import LoopConnection, is_read_only
 from .reasons import explain
 
 # Seconds. When the server should have given a statement up, and has said nothing for so long, it is frozen.
@@ -78,6 +79,19 @@ class Connection(psycopg.Connection):
             raise (error.__context__ or error) from None
 
 
+def _limits(statement: int | None) -> tuple[LiteralString, list[str]]:
+    """Return what sets the limits of a session; `statement` is in seconds, None is for ever."""
+    sql = (
+        "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false), "
+        "set_config('idle_in_transaction_session_timeout', %s, false)"
+    )
+    return sql, [
+        f"{settings.DATABASE_LOCK_TIMEOUT}s",
+        f"{statement or 0}s",
+        f"{settings.DATABASE_IDLE_TIMEOUT}s",
+    ]
+
+
 class PreparedCursor(psycopg.Cursor[Any]):
     """The server plans a statement of a page in five times the time that it takes to run it."""
 
@@ -105,6 +119,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
             wrapped: CursorWrapper = self._prepare_cursor(cursor)  # type: ignore[attr-defined]
             return wrapped
 
+    async def open_for_loop(self) -> LoopConnection:
+        parameters = self.get_connection_params()
+        # Django's cursors are none for a loop.
+        del parameters["cursor_factory"]
+        connection = await psycopg.AsyncConnection.connect(
+            **parameters, autocommit=True
+        )
+        try:
+            if self._is_limited and not self._is_shared:
+                await connection.execute(*_limits(settings.DATABASE_STATEMENT_TIMEOUT))
+        except BaseException:
+            await connection.close()
+            raise
+        return LoopConnection(connection, self._wants_primary)
+
     @property
     def _is_limited(self) -> bool:
         # Without a name it is Django's own connection, which makes and drops databases for tests.
@@ -126,15 +155,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _limit(self, statement: int | None) -> None:
         """Set how many seconds a statement takes at most; None is for ever."""
         self.connection.patience = statement and statement + FROZEN
-        self.connection.execute(
-            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false), "
-            "set_config('idle_in_transaction_session_timeout', %s, false)",
-            [
-                f"{settings.DATABASE_LOCK_TIMEOUT}s",
-                f"{statement or 0}s",
-                f"{settings.DATABASE_IDLE_TIMEOUT}s",
-            ],
-        )
+        self.connection.execute(*_limits(statement))
 
     def write_queue(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -184,15 +205,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self._patience(HEALTH):
             is_trusted = not self.errors_occurred and self.connection.has_just_answered
             is_there = is_trusted or super().is_usable()
-            return is_there and not self._is_demoted()
+            if not (is_there and self._wants_primary):
+                return is_there
+            return not is_read_only(self.connection.info)
 
-    def _is_demoted(self) -> bool:
-        """Tell whether the server has said, with its last answer, that it takes no writes any more: another one may."""
+    @property
+    def _wants_primary(self) -> bool:
         options = self.settings_dict["OPTIONS"]
-        if options.get("target_session_attrs") != "read-write":
-            return False
-        said = self.connection.info.parameter_status
-        return "on" in {said("default_transaction_read_only"), said("in_hot_standby")}
+        return bool(options.get("target_session_attrs") == "read-write")
 
     @contextmanager
     def _patience(self, seconds: float | None) -> Iterator[None]:

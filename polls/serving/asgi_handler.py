@@ -5,7 +5,8 @@ request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
 answer. The threads stay, and keep their database connections. Pages that are
-in memory, and most votes, take no thread at all. A coroutine for a view is
+in memory, and most votes, take no thread at all; nor do pages whose words are
+in memory, for the few rows that are the visitor's own. A coroutine for a view is
 stock Django's to answer.
 
 All that Django promises is held against its own handler in
@@ -33,10 +34,11 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
 
 from ..voting.loop_attempt import LoopAttempt, current_attempt
-from . import health, request_id, spectator_cache
+from . import health, own_pages, request_id, spectator_cache
 from .decorators import kept_by_path
 from .event_stream import EventStream, hub
 from .languages import ONLY_COOKIE
+from .loop_reader import LoopReader
 from .on_loop import Place, others_listen, place_of
 from .server_stop import Message, Receive, Send, connection_of
 from .threads import Threads
@@ -59,6 +61,7 @@ class Handler(ASGIHandler):
         self._respond_in_thread = self.threads.crossing(self._respond)
         self._respond_in_own_thread = self.own_thread.crossing(self._respond)
         self._match = kept_by_path(resolve)
+        self.reader = LoopReader()
 
     @cached_property
     def _stock_handler(self) -> ASGIHandler:
@@ -81,15 +84,16 @@ class Handler(ASGIHandler):
         while True:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                self._end_threads()
+                await self._end_connections()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
 
-    def _end_threads(self) -> None:
+    async def _end_connections(self) -> None:
         """SQLite moves its log into the database when the last connection is closed, not when a process ends by a signal."""
         for threads in (self.threads, self.own_thread):
             threads.shutdown()
+        await self.reader.close()
         # The connection of a thread goes with it, once it is found that nobody else knows it.
         gc.collect()
 
@@ -162,10 +166,32 @@ class Handler(ASGIHandler):
     ) -> HttpResponseBase:
         if place is Place.OWN_THREAD:
             return await self._answer_in_own_thread(scope, body, size)
+        if place is Place.POOL and scope["method"] in {"GET", "HEAD"}:
+            known = await self._own_page(scope)
+            if known:
+                return known
         is_short = size <= self.max_body_on_loop
         if place is Place.LOOP and is_short and not others_listen():
             return await self._answer_on_loop(scope, body, size)
         return await self._respond_in_thread(scope, body, size)
+
+    async def _own_page(self, scope: Message) -> HttpResponseBase | None:
+        """Return a page whose words are in memory, with what the database says; None if a thread is to answer."""
+        if others_listen():
+            return None
+        request, _ = self.create_request(scope, BytesIO())
+        reading = own_pages.answer(request) if request else None
+        if not (request and reading):
+            return None
+        try:
+            response = await self.reader.read(reading)
+        except Exception:
+            # A thread meets it again, and waits, or has a page for it.
+            return None
+        if response:
+            response = spectator_cache.as_asked_for(request, response)
+            response[request_id.HEADER] = request_id.id_of(request.META)
+        return response
 
     async def _answer_in_own_thread(
         self, scope: Message, body: bytes, size: int

@@ -7,6 +7,7 @@ that lacks their vote; a second old are the question and its rules alone, as on 
 Whoever has logged in is answered by the view, and so is who has a message waiting.
 """
 
+import html
 import secrets
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
@@ -19,9 +20,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import translation
-from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
+from ..page_sql import Reading, read
 from ..process_memory import keeps
 from .decorators import View
 from .languages import language_of
@@ -44,6 +45,15 @@ class Fragment(SafeString):
     """HTML that stands in a page without a condition, and may be empty: a page with it is of no other shape than one without."""
 
 
+def fragment(text: str) -> Fragment:
+    return Fragment(_escaped(text))
+
+
+def _escaped(text: str) -> str:
+    """Do as Django's conditional_escape(), in a fourth of the time."""
+    return text if isinstance(text, SafeString) else html.escape(text)
+
+
 class Look(Protocol):
     """What a visitor is to see at this moment.
 
@@ -61,8 +71,8 @@ class Look(Protocol):
 
 
 L = TypeVar("L", bound=Look)
-# None for whom the view has to answer.
-Read = Callable[[HttpRequest], L | None]
+# What it finds is None for whom the view has to answer.
+Find = Callable[[HttpRequest], Reading[L | None]]
 
 
 class _Marks:
@@ -93,7 +103,7 @@ class _Page:
 
     def fill(self, texts: Texts) -> str:
         pieces = self._pieces.copy()
-        pieces[1::2] = [conditional_escape(texts[name]) for name in self._names]
+        pieces[1::2] = [_escaped(texts[name]) for name in self._names]
         return "".join(pieces)
 
 
@@ -106,10 +116,10 @@ class OwnPage(HttpResponse):
     """A page for one visitor, with what others need to get it too."""
 
     def __init__(
-        self, page: _Page, look: Look, read: Read[Look], content_type: str | None
+        self, page: _Page, look: Look, find: Find[Look], content_type: str | None
     ) -> None:
         super().__init__(page.fill(look.texts()), content_type)
-        self.page, self.read, self.shape = page, read, _shape(look, look.texts())
+        self.page, self.find, self.shape = page, find, _shape(look, look.texts())
 
 
 def _shape(look: Look, texts: Texts) -> Hashable:
@@ -124,7 +134,7 @@ def _has_place(text: str) -> bool:
 def own_page(
     request: HttpRequest,
     look: L,
-    read: Read[L],
+    find: Find[L],
     render: Callable[[L, Texts], str],
     content_type: str | None = None,
 ) -> HttpResponse:
@@ -135,7 +145,7 @@ def own_page(
     else:
         marks = _Marks(texts)
         page = marks.split(render(look, marks.by_name))
-        response = OwnPage(page, look, read, content_type)
+        response = OwnPage(page, look, find, content_type)
     return response if look.version is None else tag(response, look.version)
 
 
@@ -149,7 +159,7 @@ def remember(get_response: View) -> View:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         key = _key(request)
-        known = _answer(request, key) if key else None
+        known = _answer_now(request, key) if key else None
         if known:
             return known
         since = pages.clock()
@@ -158,7 +168,7 @@ def remember(get_response: View) -> View:
             headers = dict(response.items())
             # Of this visitor's page.
             headers.pop("Content-Length", None)
-            pages.put(key, response.read, since)
+            pages.put(key, response.find, since)
             pages.put((key, response.shape), _Kept(response.page, headers), since)
         return response
 
@@ -171,19 +181,31 @@ def _key(request: HttpRequest) -> tuple[object, ...] | None:
     return page_key(request, language_of(request))
 
 
-def _answer(request: HttpRequest, key: tuple[object, ...]) -> HttpResponse | None:
-    read: Read[Look] | None = pages.get(key)
-    if not read:
+def answer(request: HttpRequest) -> Reading[HttpResponse | None] | None:
+    """Return what reads the page of this visitor, if its words may be in memory."""
+    key = _key(request)
+    return _answer(request, key) if key and pages.get(key) else None
+
+
+def _answer_now(request: HttpRequest, key: tuple[object, ...]) -> HttpResponse | None:
+    try:
+        return read(_answer(request, key))
+    except (Error, OSError):
+        # The view meets it too, and its page has the headers of every other.
+        return None
+
+
+def _answer(
+    request: HttpRequest, key: tuple[object, ...]
+) -> Reading[HttpResponse | None]:
+    find: Find[Look] | None = pages.get(key)
+    if not find:
         return None
     # There is no session that could say otherwise.
     request.user = AnonymousUser()
     with translation.override(language_of(request), deactivate=True):
         _csrf.process_request(request)
-        try:
-            look = read(request)
-        except (Error, OSError):
-            # The view meets it too, and its page has the headers of every other.
-            return None
+        look = yield from find(request)
         texts = look.texts() if look else {}
         kept: _Kept | None = pages.get((key, _shape(look, texts))) if look else None
     if not look or not kept:

@@ -281,11 +281,16 @@ def remember(get_response: View) -> View:
             if len(response.content) <= MAX_SIZE:
                 pages.put(key, page, since)
             _compress(request, response, page)
-        else:
-            compress_tally(request, response)
-        return _conditional(request, response)
+            return _conditional(request, response)
+        return as_asked_for(request, response)
 
     return middleware
+
+
+def as_asked_for(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Return an answer that is not kept as its visitor can take it: compressed, or as 304."""
+    compress_tally(request, response)
+    return _conditional(request, response)
 
 
 def _is_page(request: HttpRequest, response: HttpResponse) -> bool:

@@ -1,5 +1,6 @@
 """Django's SQLite, for a file that may be deleted, replaced or out of room while the site runs."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from types import TracebackType
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import NotSupportedError, OperationalError, transaction
 from django.db.backends.sqlite3 import base
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
@@ -17,6 +18,7 @@ from ..database import Reason
 from ..locks import file_lock
 from . import copying, erasure
 from .file import Connection, DatabaseFile, file_at
+from .loop_connection import LoopConnection
 
 # With less room than this on the disk, the log is kept short, and the health check tries whether a write succeeds.
 LITTLE_ROOM = 16 * 1024 * 1024
@@ -116,6 +118,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def prepared_cursor(self) -> CursorWrapper:
         # SQLite's driver keeps all of them.
         return self.cursor()
+
+    async def open_for_loop(self) -> LoopConnection:
+        # In a thread, for SQLite may have to read its log first.
+        return await asyncio.to_thread(self._open_for_loop)
+
+    def _open_for_loop(self) -> LoopConnection:
+        parameters = self.get_connection_params() | {"timeout": 0}
+        connection = self.get_new_connection(parameters)
+        if not (self.file and isinstance(connection, Connection)):
+            raise NotSupportedError("Nobody else can read what is in memory.")
+        return LoopConnection(connection, self.file)
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.file and self.file.cannot_write:

@@ -15,7 +15,7 @@ from django.views.decorators.cache import cache_control
 from .. import phrases
 from ..counting.tally import tally_of
 from ..models import Question
-from ..page_sql import ChoiceRow, OwnBallot, choices_with_own
+from ..page_sql import ChoiceRow, OwnBallot, Reading, choices_with_own, read
 from ..promises import Audience, Voters
 from ..retention import what_is_kept
 from ..serving.decorators import allow
@@ -43,11 +43,11 @@ _csrf = CsrfViewMiddleware(lambda request: HttpResponse())
 @cache_control(private=True, no_cache=True)
 def detail(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
-    read = functools.partial(_look, question)
-    look = read(request)
+    find = functools.partial(_look, question)
+    look = read(find(request))
     if not look:
         return ballot_page(request, question)
-    return own_page(request, look, read, functools.partial(_render, request))
+    return own_page(request, look, find, functools.partial(_render, request))
 
 
 @dataclass
@@ -71,7 +71,7 @@ class _Look:
         return {"token": self.token, "ballots": _ballots(ballots)}
 
 
-def _look(question: Question, request: HttpRequest) -> _Look | None:
+def _look(question: Question, request: HttpRequest) -> Reading[_Look | None]:
     """Return None where the page is another one: the poll has closed, a choice was kept, or nobody is known yet."""
     if not question.is_open or read_draft(request):
         return None
@@ -79,7 +79,7 @@ def _look(question: Question, request: HttpRequest) -> _Look | None:
     if not voter and question.voters == Voters.ANYONE:
         return None
     key = voter_key(question, voter) if voter else ""
-    choices, own = choices_with_own(question.pk, key)
+    choices, own = yield from choices_with_own(question.pk, key)
     needs_code = lacks_code(question, voter)
     return _Look(question, choices, own, needs_code, _token(request))
 

@@ -19,6 +19,7 @@ from ..counting.numbers import count, in_play, lacks_votes
 from ..counting.shown import ballots_alone
 from ..counting.tally import Tally, tally_of
 from ..models import Question
+from ..page_sql import Reading, read
 from ..serving.decorators import allow
 from ..serving.errors import error_page, unavailable
 from ..serving.own_pages import Texts, own_page
@@ -42,11 +43,11 @@ def turnout_json(request: HttpRequest, question_id: int) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def results_json(request: HttpRequest, question_id: int) -> HttpResponse:
     question = published_or_404(question_id)
-    read = partial(_look, question)
-    look = read(request)
+    find = partial(_look, question)
+    look = read(find(request))
     if not look:
         raise PermissionDenied(question.results_rule)
-    return own_page(request, look, read, _render_json, "application/json")
+    return own_page(request, look, find, _render_json, "application/json")
 
 
 class _Look(NamedTuple):
@@ -64,9 +65,9 @@ class _Look(NamedTuple):
         return {"tally": SafeString(json.dumps(self.tally))}
 
 
-def _look(question: Question, request: HttpRequest) -> _Look | None:
+def _look(question: Question, request: HttpRequest) -> Reading[_Look | None]:
     """Return what is seen at this moment; None for who may not see it."""
-    seen = look_at(request, question)
+    seen = yield from look_at(request, question)
     return _Look(seen.tally) if seen.is_visible else None
 
 

@@ -9,7 +9,7 @@ from ..audience import SPECTATOR, Right, has_session, right_of, sees_all_results
 from ..counting.numbers import count_with_own
 from ..counting.tally import Tally, say
 from ..models import Question
-from ..page_sql import OwnBallot
+from ..page_sql import OwnBallot, Reading
 from ..promises import Audience
 from ..voting.identity import COOKIE, identify, voter_key
 
@@ -46,7 +46,9 @@ def own_keys(request: HttpRequest, questions: Iterable[Question]) -> list[str]:
 
 def _asks_as_spectator(request: HttpRequest) -> bool:
     """The wall does, whoever's browser shows it: it may see less by that, never more."""
-    return request.GET.get("as") == "spectator"
+    # Hardly anybody else names anything there, and to read that is a thirtieth of a page.
+    has_query = request.META.get("QUERY_STRING")
+    return bool(has_query) and request.GET.get("as") == "spectator"
 
 
 def right_of_visitor(request: HttpRequest, question: Question) -> Right:
@@ -70,11 +72,11 @@ class Seen(NamedTuple):
     is_visible: bool
 
 
-def look_at(request: HttpRequest, question: Question) -> Seen:
+def look_at(request: HttpRequest, question: Question) -> Reading[Seen]:
     """Read what may_see() and own_ballot() look up, and the tally, by one statement."""
     voter = identify(request, question)
     key = voter_key(question, voter) if voter else ""
-    numbers, own = count_with_own(question, key)
+    numbers, own = yield from count_with_own(question, key)
     as_spectator = _asks_as_spectator(request)
     audience = Audience.VOTER if own and not as_spectator else Audience.SPECTATOR
     is_visible = question.results_visible_to(audience)

@@ -15,7 +15,7 @@ from .. import metrics as numbers
 from .. import phrases
 from ..codes import read_code, spell
 from ..models import Ballot, Question
-from ..page_sql import ballots_with_own
+from ..page_sql import Reading, ballots_with_own, read
 from ..serving import health, throttle
 from ..serving.decorators import allow
 from ..serving.errors import error_page
@@ -39,16 +39,16 @@ def index(request: HttpRequest) -> HttpResponse:
     if page > 1 and not questions:
         raise Http404
     shown = questions[:PAGE_SIZE]
-    read = partial(_look, shown)
+    find = partial(_look, shown)
     # Who cannot have voted gets the numbers that came with the list.
     counted = dict(map(attrgetter("pk", "ballots"), shown))
     knows_all = not may_have_voted(request)
-    look = _Look(shown, counted, set()) if knows_all else read(request)
+    look = _Look(shown, counted, set()) if knows_all else read(find(request))
     pages: dict[str, object] = {
         "newer_page": page - 1,
         "older_page": page + 1 if len(questions) > PAGE_SIZE else None,
     }
-    return own_page(request, look, read, partial(_render, request, pages))
+    return own_page(request, look, find, partial(_render, request, pages))
 
 
 @dataclass
@@ -67,9 +67,9 @@ class _Look:
         return {str(pk): phrases.ballots(n) for pk, n in self.ballots.items()}
 
 
-def _look(questions: list[Question], request: HttpRequest) -> _Look:
+def _look(questions: list[Question], request: HttpRequest) -> Reading[_Look]:
     keys = own_keys(request, questions)
-    ballots, voted = ballots_with_own([q.pk for q in questions], keys)
+    ballots, voted = yield from ballots_with_own([q.pk for q in questions], keys)
     return _Look(questions, ballots, voted)
 
 

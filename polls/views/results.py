@@ -1,6 +1,6 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import format_html
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import cache_control
@@ -24,12 +24,12 @@ from ..counting.instant_runoff import TIE_RULE
 from ..counting.shown import Row, longest_first, rows_of
 from ..counting.tally import Tally, tally_of
 from ..models import Question
-from ..page_sql import OwnBallot
+from ..page_sql import OwnBallot, Reading, read
 from ..promises import Audience
 from ..qr import draw
 from ..serving.decorators import allow
 from ..serving.event_stream import EventStream
-from ..serving.own_pages import Fragment, Texts, own_page
+from ..serving.own_pages import Texts, fragment, own_page
 from ..serving.spectator_cache import cache_for_spectators
 from ..serving.versions import tag, version_in
 from ..serving.viewer import Subscription, View
@@ -63,8 +63,9 @@ def results(request: HttpRequest, question_id: int) -> HttpResponse:
 
 
 def results_page(request: HttpRequest, question: Question) -> HttpResponse:
-    read = partial(_look, question)
-    return own_page(request, read(request), read, partial(_render_results, request))
+    find = partial(_look, question)
+    look = read(find(request))
+    return own_page(request, look, find, partial(_render_results, request))
 
 
 @dataclass
@@ -109,14 +110,12 @@ class _Look:
         for row in self.rows:
             texts[f"{row.id} share"] = str(row.share)
             for name in ROW_FRAGMENTS:
-                texts[f"{row.id} {name}"] = Fragment(
-                    conditional_escape(getattr(row, name))
-                )
+                texts[f"{row.id} {name}"] = fragment(getattr(row, name))
         return texts
 
 
-def _look(question: Question, request: HttpRequest) -> _Look:
-    tally, own, is_visible = look_at(request, question)
+def _look(question: Question, request: HttpRequest) -> Reading[_Look]:
+    tally, own, is_visible = yield from look_at(request, question)
     rows = rows_of(tally, own.choices if own else ()) if is_visible else []
     rows = [row._replace(mark=_own_mark(question, row.own)) for row in rows]
     fingerprint = _fingerprint(question) if is_visible else ""
@@ -126,8 +125,12 @@ def _look(question: Question, request: HttpRequest) -> _Look:
 def _own_mark(question: Question, place: int) -> str:
     if not place:
         return ""
-    mark = question.rules.own_mark(place)
-    return format_html(' <strong class="mark">{}</strong>', mark)
+    return _mark(question.rules.own_mark(place))
+
+
+@lru_cache(maxsize=256)
+def _mark(text: str) -> str:
+    return format_html(' <strong class="mark">{}</strong>', text)
 
 
 def _render_results(request: HttpRequest, look: _Look, texts: Texts) -> str:

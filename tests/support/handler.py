@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asgiref.sync import async_to_sync
 from django.db import connections
 from pytest_django import Settings
 
@@ -14,6 +15,7 @@ def handling(settings: Settings) -> Iterator[Handler]:
     settings.ASGI_THREADS = 1
     handler = Handler()
     yield handler
+    async_to_sync(handler.reader.close)()
     for threads in (handler.threads, handler.own_thread):
         threads.submit(connections.close_all).result()
         threads.shutdown()

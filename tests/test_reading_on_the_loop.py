@@ -1,0 +1,193 @@
+"""Pages of who has voted, under ASGI: their words are in memory, and the event loop itself reads what is the visitor's own."""
+
+import asyncio
+import random
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core import signals
+from django.db import connection
+from django.http import HttpResponse
+
+from polls.models import Choice, Question
+from polls.serving import own_pages
+from polls.serving.asgi_handler import Handler
+from polls.serving.spectator_cache import Cache
+from polls.voting.cast import cast
+from polls.voting.identity import COOKIE, remember_identity, voter_key
+from tests.support import disks
+from tests.support.visits import TOKEN, Visit, send
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("keeping"),
+]
+PAGES = "{}/results/", "{}/results.json", "{}/", ""
+
+
+def visit(question: Question, page: str, voter: str, **headers: str) -> Visit:
+    response = HttpResponse()
+    remember_identity(response, question, voter)
+    cookies = f"csrftoken={TOKEN}; {COOKIE}={response.cookies[COOKIE].value}"
+    path = "/polls/" + page.format(question.pk)
+    return Visit(path, headers={"cookie": cookies} | headers)
+
+
+def vote(choice: Choice, voter: str) -> str:
+    """Return the receipt."""
+    key = voter_key(choice.question, voter)
+    return cast(choice.question, key, [choice.pk]).receipt
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch) -> None:
+    """A slow machine forgets no page in the middle of a test."""
+    monkeypatch.setattr(own_pages, "pages", Cache(clock=lambda: 100.0))
+
+
+@pytest.fixture
+def looked(handler, red) -> Question:
+    """Ann has voted, and each of her pages is in memory."""
+    vote(red, "ann")
+    for page in PAGES:
+        assert send(handler, visit(red.question, page, "ann")) == [200]
+    return red.question
+
+
+@contextmanager
+def no_thread_free(handler: Handler) -> Iterator[None]:
+    """Let the body find all threads at work, as while they wait for the database."""
+    end = threading.Event()
+    handler.threads.submit(end.wait, 60)
+    yield
+    end.set()
+
+
+def look(handler: Handler, *visits: Visit) -> list[int]:
+    async def in_time() -> None:
+        await asyncio.wait_for(asyncio.gather(*(v.to(handler) for v in visits)), 10)
+
+    async_to_sync(in_time)()
+    return [visit.status for visit in visits]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_who_has_voted_waits_for_no_thread(handler, looked, page):
+    with no_thread_free(handler):
+        visits = [visit(looked, page, "ann") for _ in range(5)]
+        assert look(handler, *visits) == [200] * 5
+
+
+@contextmanager
+def all_in_threads(handler: Handler) -> Iterator[None]:
+    """Let somebody listen to requests who is not Django: each takes a thread."""
+    receiver = lambda **event: None
+    signals.request_started.connect(receiver)
+    yield
+    signals.request_started.disconnect(receiver)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize("voter", ["ann", "bob"])
+def test_the_answer_is_that_of_a_thread(handler, looked, page, encoding, voter):
+    # That of Bob, who has not voted, is in memory too.
+    look(handler, visit(looked, page, "bob"))
+    answers = []
+    for somewhere in (no_thread_free, all_in_threads):
+        asked = visit(looked, page, voter, **{"accept-encoding": encoding})
+        with somewhere(handler):
+            look(handler, asked)
+        body = b"".join(message.get("body", b"") for message in asked.sent[1:])
+        token = rb'(csrfmiddlewaretoken" value=")[^"]+'
+        answers.append((asked.headers_sent, re.sub(token, rb"\1", body)))
+    assert answers[0] == answers[1]
+
+
+def test_it_tells_of_a_vote_at_once(handler, looked):
+    red = looked.choice_set.get(choice_text="Red")
+    for number in range(2, 5):
+        vote(red, f"voter {number}")
+        with no_thread_free(handler):
+            asked = visit(looked, "{}/results.json", "ann")
+            look(handler, asked)
+        assert f'"ballots": {number}' in asked.text
+
+
+def test_who_has_the_newest_is_told_so(handler, looked):
+    first = visit(looked, "{}/results.json", "ann")
+    look(handler, first)
+    etag = dict(first.sent[0]["headers"])[b"ETag"].decode()
+    with no_thread_free(handler):
+        again = visit(looked, "{}/results.json", "ann", **{"if-none-match": etag})
+        assert look(handler, again) == [304]
+
+
+def test_each_gets_their_own_though_others_leave(handler, looked):
+    """Also those who ask at the same moment on the same connection, and whose request is given up in the middle."""
+    red = looked.choice_set.get(choice_text="Red")
+    receipts = {name: vote(red, name) for name in map(str, range(20))}
+
+    async def ask(name: str) -> str:
+        asked = visit(looked, "{}/results/", name)
+        await asked.to(handler)
+        return asked.text
+
+    async def ask_and_leave() -> dict[str, str]:
+        tasks = {name: asyncio.ensure_future(ask(name)) for name in receipts}
+        for task in random.sample(list(tasks.values()), 5):
+            await asyncio.sleep(random.uniform(0, 0.003))
+            task.cancel()
+        await asyncio.wait(tasks.values())
+        return {
+            name: task.result() for name, task in tasks.items() if not task.cancelled()
+        }
+
+    for _ in range(20):
+        for name, page in async_to_sync(ask_and_leave)().items():
+            found = re.findall(r"/r/(\w+)/", page)
+            assert set(found) == {receipts[name]}
+
+
+def test_where_more_is_needed_a_thread_has_it(handler, ask):
+    """The rounds of a ranked poll, and a code that may have been made void."""
+    question = ask("Which?", "Red", "Blue", kind="ranked")
+    red, blue = question.choice_set.order_by("pk")
+    for number, first in enumerate((red, blue, blue)):
+        second = blue if first == red else red
+        key = voter_key(question, f"voter {number}")
+        cast(question, key, [first.pk, second.pk])
+        asked = [visit(question, "{}/results.json", "voter 0") for _ in range(3)]
+        assert look(handler, *asked) == [200] * 3
+        assert all(f'"ballots": {number + 1}' in one.text for one in asked)
+        assert all('"rounds": [{' in one.text for one in asked)
+
+
+@pytest.mark.postgresql
+def test_it_goes_on_when_the_database_is_back(handler, looked):
+    results = lambda: visit(looked, "{}/results/", "ann")
+    assert look(handler, results()) == [200]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert look(handler, *(results() for _ in range(5))) == [200] * 5
+    with no_thread_free(handler):
+        assert look(handler, results()) == [200]
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("happens", [disks.moved_away, disks.replaced])
+def test_nothing_is_shown_of_a_file_that_is_gone(handler, looked, happens):
+    results = lambda: visit(looked, "{}/results/", "ann")
+    assert look(handler, results()) == [200]
+    with happens(Path(connection.settings_dict["NAME"])):
+        assert look(handler, results()) == [503]
+    with no_thread_free(handler):
+        assert look(handler, results()) == [200]
