@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Seconds. Twice what nginx-http.conf lets nginx use an idle connection again.
-LINGER = 2
+# Seconds. Twice what nginx-http.conf lets nginx use an idle connection again, and no more: it is what a stop waits for.
+LINGER = 0.4
 
 
 class Listener(Protocol):
