@@ -54,6 +54,9 @@ def test_it_works(handler, red, viewed):
     assert send(handler, *(vote(red) for _ in range(10))) == [302] * 10
     assert Ballot.objects.count() == Choice.objects.get(pk=red.pk).votes == 10
     assert not [name for name in viewed if name.startswith("polls")]
+    # One that has its statements ready writes them; those of the pool are free.
+    names = {thread.name for thread in threading.enumerate()}
+    assert "polls-writer_0" in names and "polls_0" not in names
 
 
 @pytest.mark.postgresql

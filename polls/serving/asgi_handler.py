@@ -4,10 +4,10 @@ Stock Django crosses twice for each synchronous middleware, and gives every
 request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
-answer. The threads stay, and keep their database connections. Pages that are
-in memory, and most votes, take no thread at all; nor do pages whose words are
-in memory, for the few rows that are the visitor's own. A coroutine for a view is
-stock Django's to answer.
+answer. The threads stay, and keep their database connections. Most requests take
+none of them: pages that are in memory, those of which a visitor's own few rows
+are read by the loop, and votes, which one thread more writes for all. A
+coroutine for a view is stock Django's to answer.
 
 All that Django promises is held against its own handler in
 tests/test_handler_parity.py.
@@ -58,6 +58,8 @@ class Handler(ASGIHandler):
         self.load_middleware(is_async=False)
         self.threads = self.threads_class(settings.ASGI_THREADS, "polls")
         self.own_thread = Threads(1, "polls-own")
+        # Of the ballots of the loop: each connection to write by has caches of its own, which the server fills anew.
+        self.writer = Threads(1, "polls-writer")
         self._respond_in_thread = self.threads.crossing(self._respond)
         self._respond_in_own_thread = self.own_thread.crossing(self._respond)
         self._match = kept_by_path(resolve)
@@ -91,7 +93,7 @@ class Handler(ASGIHandler):
 
     async def _end_connections(self) -> None:
         """SQLite moves its log into the database when the last connection is closed, not when a process ends by a signal."""
-        for threads in (self.threads, self.own_thread):
+        for threads in (self.threads, self.own_thread, self.writer):
             threads.shutdown()
         await self.reader.close()
         # The connection of a thread goes with it, once it is found that nobody else knows it.
@@ -204,7 +206,7 @@ class Handler(ASGIHandler):
         self, scope: Message, body: bytes, size: int
     ) -> HttpResponseBase:
         """Answer a vote without a thread, once its ballot is written, or else in a thread after all."""
-        attempt = LoopAttempt(self.threads)
+        attempt = LoopAttempt(self.writer)
         token = current_attempt.set(attempt)
         try:
             response = attempt.run(partial(self._respond_on_loop, scope, body, size))

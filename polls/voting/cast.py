@@ -89,7 +89,7 @@ def _insert(ballot: Ballot, choices: list[int]) -> Ballot | None:
     """Write a new ballot; None if it cannot be: the voter has one already, say."""
     attempt = current_attempt.get()
     if attempt and attempt.is_on_loop:
-        pending = new_ballots.submit_from_loop(_rows(ballot, choices), attempt.threads)
+        pending = new_ballots.submit_from_loop(_rows(ballot, choices), attempt.writer)
         attempt.ballots.append(LoopBallot(ballot, pending))
         return ballot
     earlier = attempt.take_over(ballot) if attempt else None

@@ -63,23 +63,23 @@ class GroupCommit(Generic[Item, Result]):
                 self._write_pending()
         return pending.result()
 
-    def submit_from_loop(self, item: Item, threads: Executor) -> Pending[Item, Result]:
-        """Have this item written by one of these threads, also if nobody waits for it any more."""
+    def submit_from_loop(self, item: Item, writer: Executor) -> Pending[Item, Result]:
+        """Have this item written by this thread, also if nobody waits for it any more."""
         future = asyncio.get_running_loop().create_future()
         pending: Pending[Item, Result] = Pending(item, future)
         self.pending.append(pending)
         if not self._writing_for_loop or self._writing_for_loop.done():
-            self._writing_for_loop = asyncio.create_task(self._write_for_loop(threads))
+            self._writing_for_loop = asyncio.create_task(self._write_for_loop(writer))
         return pending
 
-    async def _write_for_loop(self, threads: Executor) -> None:
+    async def _write_for_loop(self, writer: Executor) -> None:
         # Back on the loop after each transaction: whoever is answered now, and those who come, share the next one.
         while self.pending:
             try:
-                await asyncio.wrap_future(threads.submit(self._write_in_thread))
+                await asyncio.wrap_future(writer.submit(self._write_in_thread))
             except asyncio.CancelledError:
                 # The loop ends, and whoever was given up by then still counts.
-                threads.submit(self._write_in_thread)
+                writer.submit(self._write_in_thread)
                 raise
             except Exception as error:
                 # There is no thread any more.

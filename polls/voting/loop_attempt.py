@@ -40,8 +40,8 @@ class LoopBallot:
 
 @dataclass
 class LoopAttempt:
-    # Those that write its ballots.
-    threads: Executor
+    # The thread that writes its ballots.
+    writer: Executor
     ballots: list[LoopBallot] = field(default_factory=list)
     # Some of them are written: nobody may be told otherwise.
     is_counted: bool = False

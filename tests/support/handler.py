@@ -16,6 +16,6 @@ def handling(settings: Settings) -> Iterator[Handler]:
     handler = Handler()
     yield handler
     async_to_sync(handler.reader.close)()
-    for threads in (handler.threads, handler.own_thread):
+    for threads in (handler.threads, handler.own_thread, handler.writer):
         threads.submit(connections.close_all).result()
         threads.shutdown()
