@@ -1,6 +1,8 @@
-"""What the event loop reads of PostgreSQL: on one connection, by which one request after the other asks for a few rows."""
+"""What the event loop reads of PostgreSQL, on one connection: one task asks for those who wait, one after the other."""
 
 import asyncio
+import os
+import socket
 from typing import Any
 
 import psycopg
@@ -18,30 +20,67 @@ def is_read_only(info: psycopg.ConnectionInfo) -> bool:
 
 
 class LoopConnection:
+    is_closed = False
+
     def __init__(
         self, connection: psycopg.AsyncConnection[Any], wants_primary: bool
     ) -> None:
         self._connection, self._wants_primary = connection, wants_primary
-
-    @property
-    def is_closed(self) -> bool:
-        return self._connection.closed
+        self._waiting: list[tuple[Statement, asyncio.Future[Rows]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def rows(self, statement: Statement) -> Rows:
-        # Bytes, for the driver wants text to be a literal.
-        sql, parameters = statement.sql.encode(), statement.parameters
+        answer: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        self._waiting.append((statement, answer))
+        if not self._is_asking:
+            self._asking = asyncio.create_task(self._ask())
         try:
             async with asyncio.timeout(PATIENCE):
-                asked = await self._connection.execute(sql, parameters, prepare=True)
-                rows = await asked.fetchall()
-            if self._wants_primary and is_read_only(self._connection.info):
-                # Stale read: the votes are on another server.
-                raise psycopg.OperationalError("This server takes no votes any more.")
-        except BaseException:
-            # What comes later would be taken for the answer to another question.
-            await self.close()
+                # A request that is given up in the middle takes no more than its answer away.
+                return await answer
+        except TimeoutError:
+            self._hang_up()
             raise
+
+    @property
+    def _is_asking(self) -> bool:
+        return self._asking is not None and not self._asking.done()
+
+    async def _ask(self) -> None:
+        try:
+            while self._waiting:
+                statement, answer = self._waiting[0]
+                rows = await self._read(statement)
+                del self._waiting[0]
+                if not answer.done():
+                    answer.set_result(rows)
+        except Exception as error:
+            self.is_closed = True
+            for _, answer in self._waiting:
+                if not answer.done():
+                    answer.set_exception(error)
+            await self._connection.close()
+
+    async def _read(self, statement: Statement) -> Rows:
+        # Bytes, for the driver wants text to be a literal.
+        sql, parameters = statement.sql.encode(), statement.parameters
+        asked = await self._connection.execute(sql, parameters, prepare=True)
+        rows: Rows = await asked.fetchall()
+        if self._wants_primary and is_read_only(self._connection.info):
+            # Stale read: the votes are on another server.
+            raise psycopg.OperationalError("This server takes no votes any more.")
         return rows
 
+    def _hang_up(self) -> None:
+        """End what is asked at this moment, with an error. To close the connection under it would end the process."""
+        self.is_closed = True
+        if not self._connection.closed:
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
     async def close(self) -> None:
+        self.is_closed = True
+        if self._is_asking and self._asking:
+            self._hang_up()
+            await self._asking
         await self._connection.close()
