@@ -6,6 +6,7 @@ import datetime
 import functools
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -68,8 +69,11 @@ def load_site(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return one below those that the system gives to clients: none of them takes it before the server does."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def children(pid: int) -> list[int]:
