@@ -1,9 +1,10 @@
 """Hold N live viewers on one question, vote once a second, and measure what it costs.
 
-usage: python -m bench.live_viewers [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0]
+usage: python -m bench.live_viewers [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0] [--beside 0]
 
 Prints delay from accepted vote to received event (p50, p99, worst), CPU of the
-server for each event, memory for each viewer and threads. The server is ours,
+server for each event, memory for each viewer and threads. With --beside so many
+others vote each second meanwhile: each event tells of some fifty votes. The server is ours,
 under uvicorn's worker, on an empty SQLite database, or on DATABASE_URL's server.
 
 The client is asyncio protocols on uvloop without any HTTP library, two
@@ -13,32 +14,42 @@ All of it stays on 127.0.0.1 and ends by itself.
 
 import argparse
 import asyncio
+import bisect
+import itertools
 import json
 import multiprocessing
 import os
 import resource
 import tempfile
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvloop
 
+from bench import open_loop
+from bench.open_loop import Answered, Ask
 from tests.support.people import Voter
 from tests.support.servers import Site
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS = 2
 
+# A viewer, a version of the tally, and when it arrived there.
+Seen = tuple[int, int, float]
+
 
 class Stream(asyncio.Protocol):
     """One viewer: asks, then notes when each version of the tally arrived."""
 
     def __init__(
-        self, question: int, deaf: bool, seen: list[tuple[int, float]]
+        self, question: int, deaf: bool, number: int, seen: list["Seen"]
     ) -> None:
-        self.question, self.deaf, self.seen = question, deaf, seen
+        self.question, self.deaf, self.number = question, deaf, number
+        self.seen = seen
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         path = f"/polls/{self.question}/live/"
@@ -50,21 +61,21 @@ class Stream(asyncio.Protocol):
         start = data.rfind(b"\nid: ")
         if start >= 0:
             version = int(data[start + 5 : data.index(b"\n", start + 5)])
-            self.seen.append((version, time.monotonic()))
+            self.seen.append((self.number, version, time.monotonic()))
 
 
 async def hold(
-    port: int, question: int, viewers: int, deaf: bool, pipe: Connection
+    port: int, question: int, numbers: range, deaf: bool, pipe: Connection
 ) -> None:
     loop = asyncio.get_running_loop()
-    seen: list[tuple[int, float]] = []
-    for n in range(viewers):
+    seen: list[Seen] = []
+    for n in numbers:
         await loop.create_connection(
-            lambda: Stream(question, deaf, seen), "127.0.0.1", port
+            lambda: Stream(question, deaf, n, seen), "127.0.0.1", port
         )
         if n % 50 == 49:
             await asyncio.sleep(0.02)
-    while not deaf and len(seen) < viewers:
+    while not deaf and len(seen) < len(numbers):
         await asyncio.sleep(0.1)
     seen.clear()
     pipe.send("ready")
@@ -85,9 +96,11 @@ def client(*arguments: object) -> None:
 
 def start_clients(site: Site, question: int, viewers: int, deaf: bool) -> list:
     started = []
-    for _ in range(CLIENTS):
+    each = viewers // CLIENTS
+    for n in range(CLIENTS):
         ours, theirs = multiprocessing.Pipe()
-        arguments = (site.port, question, viewers // CLIENTS, deaf, theirs)
+        numbers = range(n * each, (n + 1) * each)
+        arguments = (site.port, question, numbers, deaf, theirs)
         process = multiprocessing.Process(target=client, args=arguments, daemon=True)
         process.start()
         started.append((process, ours))
@@ -98,8 +111,8 @@ def start_clients(site: Site, question: int, viewers: int, deaf: bool) -> list:
     return started
 
 
-def seen_by(started: list) -> list[tuple[int, float]]:
-    """Return what arrived at the viewers, version and time; their streams stay open."""
+def seen_by(started: list) -> list[Seen]:
+    """Return what arrived at the viewers; their streams stay open."""
     seen = []
     for _, pipe in started:
         pipe.send("seen")
@@ -139,16 +152,16 @@ def threads(pids: list[int]) -> int:
 
 
 def vote_each_second(site: Site, question: int, votes: int) -> dict[int, float]:
-    """Return when each version was accepted: one vote of a new voter is one version."""
+    """Return when a version was accepted that has the vote, of each voter."""
     accepted = {}
-    page = Voter(site.base).get(f"/polls/{question}/results.json")
-    version = json.loads(page.text)["version"]
     voters = [Voter(site.base) for _ in range(votes)]
     choices = [voter.open_ballot(question) for voter in voters]
     for n, voter in enumerate(voters):
         began = time.monotonic()
         assert voter.vote(choices[n][n % 2], question).status == 302
-        accepted[version + n + 1] = time.monotonic()
+        at = time.monotonic()
+        page = voter.get(f"/polls/{question}/results.json")
+        accepted[json.loads(page.text)["version"]] = at
         time.sleep(max(0, began + 1 - time.monotonic()))
     return accepted
 
@@ -161,13 +174,41 @@ class Votes:
     cpu: float
     seconds: float
 
-    def delays(self, seen: list[tuple[int, float]]) -> list[float]:
-        """Return the seconds from accepted vote to event, sorted."""
-        return sorted(at - self.accepted[v] for v, at in seen if v in self.accepted)
+    def delays(self, seen: list[Seen]) -> list[float]:
+        """Return the seconds from each accepted vote to each viewer's first event that has it, sorted."""
+        events = defaultdict(list)
+        for viewer, version, at in seen:
+            events[viewer].append((version, at))
+        delays = []
+        for of_viewer, (vote, accepted) in itertools.product(
+            events.values(), self.accepted.items()
+        ):
+            first = bisect.bisect_left(of_viewer, (vote,))
+            if first < len(of_viewer):
+                delays.append(of_viewer[first][1] - accepted)
+        return sorted(delays)
 
-    def newest(self, seen: list[tuple[int, float]]) -> int:
-        """Return how many events were the newest tally: one a viewer."""
-        return sum(version == max(self.accepted) for version, _ in seen)
+    def newest(self, seen: list[Seen]) -> int:
+        """Return how many viewers have seen all of these votes."""
+        last = max(self.accepted)
+        return len({viewer for viewer, version, _ in seen if version >= last})
+
+
+def others_vote(site: Site, question: int, rate: int, seconds: int) -> Answered:
+    """Have so many vote each second, as many as there is time for."""
+    form = Voter(site.base)
+    choices = form.open_ballot(question)
+    head = (
+        f"POST /polls/{question}/vote/ HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+        f"Cookie: csrftoken={form.cookies['csrftoken']}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+    )
+    bodies = [f"csrfmiddlewaretoken={form.token}&choice={c}" for c in choices]
+    asks = [
+        Ask(f"{head}{len(body)}\r\n\r\n{body}".encode(), 302, is_vote=True)
+        for body in bodies
+    ]
+    return open_loop.load(site.port, itertools.cycle(asks), rate, seconds)
 
 
 def vote_for_viewers(site: Site, question: int, votes: int) -> Votes:
@@ -188,6 +229,9 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=10_000)
     parser.add_argument("--votes", type=int, default=30)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--beside", type=int, default=0, help="votes of others, a second"
+    )
     parser.add_argument("--deaf", type=int, default=0, help="clients that never read")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -221,7 +265,13 @@ def measure(site: Site, options: argparse.Namespace, clients: list) -> None:
     viewers = options.viewers + options.deaf
     print(f"{viewers} viewers, {options.workers} worker(s), threads {threads(pids)}")
     print(f"memory a viewer: {(memory_kb(pids) - before) / viewers:.1f} kB")
-    votes = vote_for_viewers(site, question, options.votes)
+    with ThreadPoolExecutor(1) as thread:
+        others = thread.submit(
+            others_vote, site, question, options.beside, options.votes
+        )
+        votes = vote_for_viewers(site, question, options.votes)
+    if options.beside:
+        report_others(others.result(), site.counts(question)[1] - options.votes)
     if options.deaf:
         print(
             f"memory a viewer after {options.votes} votes: {(memory_kb(pids) - before) / viewers:.1f} kB"
@@ -229,7 +279,15 @@ def measure(site: Site, options: argparse.Namespace, clients: list) -> None:
     report(votes, seen_by(watching), options.viewers)
 
 
-def report(votes: Votes, seen: list[tuple[int, float]], viewers: int) -> None:
+def report_others(others: Answered, counted: int) -> None:
+    delays = sorted(others.delays)
+    print(
+        f"votes of others: {len(delays)} accepted, {counted} counted, {len(others.problems)} refused; "
+        f"p50 {percentile(delays, 50) * 1e3:.0f} ms, p99 {percentile(delays, 99) * 1e3:.0f} ms"
+    )
+
+
+def report(votes: Votes, seen: list[Seen], viewers: int) -> None:
     newest, delays = votes.newest(seen), votes.delays(seen)
     print(f"events received: {len(seen)}; newest tally reached {newest} of {viewers}")
     print(
