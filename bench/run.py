@@ -275,7 +275,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         address = ""
         if "postgresql" in pick(asked.only, NAMES):
-            address = stack.enter_context(postgresql())
+            # All servers are up at the same time.
+            address = stack.enter_context(postgresql(connections=300))
         text = about(asked.rounds, asked.seconds, address, before)
         targets = stack.enter_context(running(asked.only, address))
         planned = plan(asked.only, targets)

@@ -24,7 +24,7 @@ class LoopConnection(Protocol):
     def is_closed(self) -> bool: ...
 
     def rows(self, statement: Statement) -> Awaitable[Rows]:
-        """Read without waiting for long. Raises an error of the driver, of Django, or TimeoutError; a thread may wait."""
+        """Read without waiting for long. Raises OperationalError or TimeoutError, and then a thread may wait."""
 
     def close(self) -> Awaitable[None]: ...
 

@@ -22,6 +22,9 @@ def read(reading: Reading[T]) -> T:
     except StopIteration as made:
         result: T = made.value
         return result
+    finally:
+        # Of an error, too: what it has entered, such as a language, is left now, and not when it is collected as garbage.
+        reading.close()
 
 
 def _rows(statement: Statement) -> Rows:

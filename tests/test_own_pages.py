@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
 from polls import process_memory
 from polls.counting.ballots_csv import fix_fingerprint
+from polls.database import Statement
 from polls.models import Question
+from polls.page_sql import read
 from polls.serving import own_pages
 from polls.serving.spectator_cache import Cache
 from polls.voting.cast import cast
@@ -312,6 +315,19 @@ def test_a_database_that_fails_is_told_by_a_page_of_the_site(ann, question):
     ann.raise_request_exception = False
     page = ann.get(f"/polls/{question.pk}/results/")
     assert page.status_code == 503 and "Content-Security-Policy" in page.headers
+
+
+def test_an_error_ends_a_reading_at_once(db):
+    """The language that it has entered is not left in the middle of another request, when garbage is collected."""
+    ended = []
+
+    def reading():
+        with closing(SimpleNamespace(close=lambda: ended.append(True))):
+            yield Statement("SELECT nothing FROM nowhere", [])
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        read(reading())
+    assert ended
 
 
 def test_a_poll_that_is_deleted_is_not_found(ann, question):

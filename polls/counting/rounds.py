@@ -84,6 +84,12 @@ def last_count(question: int, revisions: Revisions) -> Count:
     known = _counts.get(question)
     if known and known.revisions == revisions:
         return known
+    return _next_count(question, revisions, known)
+
+
+# Not on the event loop, which would wait for whoever counts.
+@async_unsafe
+def _next_count(question: int, revisions: Revisions, known: Count | None) -> Count:
     if not (known and known.is_big):
         known = _count_few(question, revisions)
     if known.is_big:
@@ -96,8 +102,6 @@ def full_count(question: int) -> Count:
     return _count(*_read(question, ALL))
 
 
-# Not on the event loop, which would wait for whoever counts.
-@async_unsafe
 def _count_few(question: int, revisions: Revisions) -> Count:
     with _counting:
         known = _counts.get(question)

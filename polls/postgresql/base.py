@@ -8,7 +8,7 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, LiteralString, Self
+from typing import Any, Self
 
 import psycopg
 from django.conf import settings
@@ -18,9 +18,9 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.abc import RV, PQGen
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from ..database import Reason
+from ..database import Reason, Statement
 from . import copying, erasure
-from .loop_connection import LoopConnection, is_read_only
+from .loop_connection import STATEMENT_TIMEOUT, LoopConnection, is_read_only
 from .reasons import explain
 
 # Seconds. When the server should have given a statement up, and has said nothing for so long, it is frozen.
@@ -79,17 +79,14 @@ class Connection(psycopg.Connection):
             raise (error.__context__ or error) from None
 
 
-def _limits(statement: int | None) -> tuple[LiteralString, list[str]]:
-    """Return what sets the limits of a session; `statement` is in seconds, None is for ever."""
+def _limits(statement: int | None, lock: int) -> Statement:
+    """Return what sets the limits of a session, in seconds; for a statement None is for ever."""
     sql = (
         "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false), "
         "set_config('idle_in_transaction_session_timeout', %s, false)"
     )
-    return sql, [
-        f"{settings.DATABASE_LOCK_TIMEOUT}s",
-        f"{statement or 0}s",
-        f"{settings.DATABASE_IDLE_TIMEOUT}s",
-    ]
+    idle = settings.DATABASE_IDLE_TIMEOUT
+    return Statement(sql, [f"{lock}s", f"{statement or 0}s", f"{idle}s"])
 
 
 class PreparedCursor(psycopg.Cursor[Any]):
@@ -126,13 +123,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = await psycopg.AsyncConnection.connect(
             **parameters, autocommit=True
         )
+        opened = LoopConnection(connection, self._wants_primary)
         try:
             if self._is_limited and not self._is_shared:
-                await connection.execute(*_limits(settings.DATABASE_STATEMENT_TIMEOUT))
+                await opened.rows(_limits(STATEMENT_TIMEOUT, STATEMENT_TIMEOUT))
         except BaseException:
-            await connection.close()
+            await opened.close()
             raise
-        return LoopConnection(connection, self._wants_primary)
+        return opened
 
     @property
     def _is_limited(self) -> bool:
@@ -155,7 +153,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _limit(self, statement: int | None) -> None:
         """Set how many seconds a statement takes at most; None is for ever."""
         self.connection.patience = statement and statement + FROZEN
-        self.connection.execute(*_limits(statement))
+        limits = _limits(statement, settings.DATABASE_LOCK_TIMEOUT)
+        self.connection.execute(limits.sql.encode(), limits.parameters)
 
     def write_queue(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -3,14 +3,20 @@
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import psycopg
+from django.db import OperationalError
 
 from ..database import Rows, Statement
 
-# Seconds. Whoever has no answer by then asks in a thread, which may wait for longer.
+# Seconds from when a statement is sent. Whoever has no answer by then asks in a thread, which may wait for longer.
 PATIENCE = 2
+# Seconds after which the server gives a statement up by itself, for a lock, say: a line that is hung up it would not notice.
+STATEMENT_TIMEOUT = 1
+# Requests that wait here at most. Others ask in threads, several at a time: over a long line those are faster.
+MOST_WAITING = 16
 
 
 def is_read_only(info: psycopg.ConnectionInfo) -> bool:
@@ -30,17 +36,16 @@ class LoopConnection:
         self._asking: asyncio.Task[None] | None = None
 
     async def rows(self, statement: Statement) -> Rows:
+        """Raises OperationalError or TimeoutError."""
+        if len(self._waiting) >= MOST_WAITING:
+            raise OperationalError("Too many wait for this connection.")
         answer: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         self._waiting.append((statement, answer))
         if not self._is_asking:
             self._asking = asyncio.create_task(self._ask())
-        try:
-            async with asyncio.timeout(PATIENCE):
-                # A request that is given up in the middle takes no more than its answer away.
-                return await answer
-        except TimeoutError:
-            self._hang_up()
-            raise
+        # A request that is given up in the middle takes no more than its answer away.
+        async with asyncio.timeout(PATIENCE):
+            return await answer
 
     @property
     def _is_asking(self) -> bool:
@@ -58,23 +63,31 @@ class LoopConnection:
             self.is_closed = True
             for _, answer in self._waiting:
                 if not answer.done():
-                    answer.set_exception(error)
+                    answer.set_exception(OperationalError(str(error)))
             await self._connection.close()
 
     async def _read(self, statement: Statement) -> Rows:
         # Bytes, for the driver wants text to be a literal.
         sql, parameters = statement.sql.encode(), statement.parameters
-        asked = await self._connection.execute(sql, parameters, prepare=True)
-        rows: Rows = await asked.fetchall()
+        frozen = asyncio.get_running_loop().call_later(PATIENCE, self._hang_up)
+        try:
+            asked = await self._connection.execute(sql, parameters, prepare=True)
+            rows: Rows = await asked.fetchall()
+        finally:
+            frozen.cancel()
         if self._wants_primary and is_read_only(self._connection.info):
             # Stale read: the votes are on another server.
-            raise psycopg.OperationalError("This server takes no votes any more.")
+            raise OperationalError("This server takes no votes any more.")
         return rows
 
     def _hang_up(self) -> None:
-        """End what is asked at this moment, with an error. To close the connection under it would end the process."""
+        """End what is asked at this moment, with an error.
+
+        The driver's C code is at work on the connection meanwhile: to close that under it ends the process.
+        """
         self.is_closed = True
-        if not self._connection.closed:
+        # The other end may have hung up before.
+        with suppress(OSError, psycopg.OperationalError):
             with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
 

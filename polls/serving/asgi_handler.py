@@ -5,9 +5,9 @@ request a thread of its own with a database connection of its own. The pages
 here are synchronous throughout. So the loop reads the request, one thread of a
 small pool runs middleware and view as WSGI would, and the loop sends the
 answer. The threads stay, and keep their database connections. Most requests take
-none of them: pages that are in memory, those of which a visitor's own few rows
-are read by the loop, and votes, which one thread more writes for all. A
-coroutine for a view is stock Django's to answer.
+none of them: pages that are in memory; those that lack a few rows, which the
+loop reads; and votes that need nothing else, whose ballots one more thread
+writes. A coroutine for a view is stock Django's to answer.
 
 All that Django promises is held against its own handler in
 tests/test_handler_parity.py.
@@ -26,9 +26,9 @@ from wsgiref.util import FileWrapper
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core import signals
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import RequestAborted, SynchronousOnlyOperation
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.db import connections
+from django.db import Error, connections
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
@@ -45,6 +45,10 @@ from .threads import Threads
 
 # As servers hand it on.
 ONLY_COOKIE_SENT = frozenset(cookie.encode() for cookie in ONLY_COOKIE)
+
+
+# What a thread meets again, and then waits, or has a page for it.
+NEEDS_THREAD = Error, OSError, SynchronousOnlyOperation
 
 
 class Handler(ASGIHandler):
@@ -181,14 +185,15 @@ class Handler(ASGIHandler):
         """Return a page whose words are in memory, with what the database says; None if a thread is to answer."""
         if others_listen():
             return None
-        request, _ = self.create_request(scope, BytesIO())
-        reading = own_pages.answer(request) if request else None
-        if not (request and reading):
+        request, refusal = self.create_request(scope, BytesIO())
+        if not request:
+            return refusal
+        reading = own_pages.answer(request)
+        if not reading:
             return None
         try:
             response = await self.reader.read(reading)
-        except Exception:
-            # A thread meets it again, and waits, or has a page for it.
+        except NEEDS_THREAD:
             return None
         if response:
             response = spectator_cache.as_asked_for(request, response)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Seconds. Twice what nginx-http.conf lets nginx use an idle connection again, and no more: it is what a stop waits for.
+# Seconds. Twice what nginx-http.conf lets nginx use an idle connection again, and no more: a stop waits for it. A proxy that
+# uses one that has been idle for longer may lose the request that it sends at the moment of a stop.
 LINGER = 0.4
 
 

@@ -4,6 +4,9 @@ It waits for no lock of others: that is for a thread to do.
 """
 
 import functools
+import sqlite3
+
+from django.db import OperationalError
 
 from ..database import Rows, Statement
 from .file import Connection, DatabaseFile
@@ -21,9 +24,13 @@ class LoopConnection:
         self._connection, self._file = connection, file
 
     async def rows(self, statement: Statement) -> Rows:
+        """Raises OperationalError."""
         self._file.require_same()
         sql = _for_driver(statement.sql)
-        return self._connection.execute(sql, statement.parameters).fetchall()
+        try:
+            return self._connection.execute(sql, statement.parameters).fetchall()
+        except sqlite3.Error as error:
+            raise OperationalError(str(error)) from error
 
     async def close(self) -> None:
         self.is_closed = True

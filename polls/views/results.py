@@ -50,7 +50,7 @@ LONG = 90
 WALL_ROWS = 8
 # Characters of a choice that stand beside its bar; a longer one stands above it.
 WORDY = 40
-# Of a row, what may be empty: for whom it is no choice of, or what is out before the last round.
+# Parts of a row that may be empty: it is not the visitor's choice, or it went out before the last round.
 ROW_FRAGMENTS = "percent", "votes", "attributes", "mark"
 
 

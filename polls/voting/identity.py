@@ -69,7 +69,7 @@ def _set_cookie(
         name,
         value,
         max_age=age,
-        # As Django writes it, once a second.
+        # The same text as Django's, but made once a second, not once a cookie.
         expires=_date(int(time.time()) + age),
         path=path,
         httponly=True,
