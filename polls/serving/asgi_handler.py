@@ -15,6 +15,7 @@ tests/test_handler_parity.py.
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property, partial
@@ -46,6 +47,8 @@ from .threads import Threads
 # As servers hand it on.
 ONLY_COOKIE_SENT = frozenset(cookie.encode() for cookie in ONLY_COOKIE)
 
+
+logger = logging.getLogger(__name__)
 
 # What a thread meets again, and then waits, or has a page for it.
 NEEDS_THREAD = Error, OSError, SynchronousOnlyOperation
@@ -194,6 +197,10 @@ class Handler(ASGIHandler):
         try:
             response = await self.reader.read(reading)
         except NEEDS_THREAD:
+            return None
+        except Exception:
+            # Nobody sees a blank page: a thread has one of the site's for it.
+            logger.exception("A page could not be read on the event loop.")
             return None
         if response:
             response = spectator_cache.as_asked_for(request, response)
