@@ -45,7 +45,7 @@ FILL = [
     " SELECT i, (i + 3) / 4, 'Choice ' || i FROM n",
     SERIES.format("{ballots}")
     + " INSERT INTO polls_ballot (id, question_id, voter_key, receipt, cast_at)"
-    " SELECT i, CASE i & 1 WHEN 0 THEN 1 ELSE i / 2 - i / 2 / {questions} * {questions} + 1 END, {voter}, {receipt}, {now} FROM n",
+    " SELECT i, CASE i & 1 WHEN 0 THEN 1 ELSE i / 2 - i / 2 / {questions} * {questions} + 1 END, {voter_key}, {receipt}, {now} FROM n",
     "INSERT INTO polls_mark (ballot_id, choice_id, rank)"
     " SELECT id, 4 * question_id - (id / 7 & 3), 1 FROM polls_ballot",
     "UPDATE polls_choice SET votes = t.n, first_marks = t.n, revision = t.n"
