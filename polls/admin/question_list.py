@@ -60,14 +60,12 @@ class StateFilter(admin.SimpleListFilter):
 
 class QuestionList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
-        """Count the ballots of this page alone, in a query of its own: the list's would count those of all pages before too."""
+        """Count the ballots of this page alone."""
         super().get_results(request)
         if not (self.query or self.has_active_filters):
             # Else it would offer to show all beside all.
             self.full_result_count = self.result_count
-        ids = list(self.result_list.values_list("pk", flat=True))
-        shown = Question.objects.with_ballots().in_bulk(ids)
-        self.result_list = [shown[pk] for pk in ids if pk in shown]
+        self.result_list = self.result_list.page_with_ballots()
 
 
 def _short(moment: datetime.datetime) -> SafeString:

@@ -34,13 +34,11 @@ def index(request: HttpRequest) -> HttpResponse:
     page = _page_number(request)
     start = (page - 1) * PAGE_SIZE
     # One more than a page tells whether another follows, without counting them all.
-    on_page = slice(start, start + PAGE_SIZE + 1)
+    stop = start + PAGE_SIZE + 1
     published = Question.objects.published().newest_first()
-    if start:
-        # The database would count the ballots of all that are skipped, too: so it is to find the page first.
-        ids = published.values("pk")[on_page]
-        on_page, published = slice(None), Question.objects.filter(pk__in=ids)
-    questions = list(published.newest_first().with_ballots()[on_page])
+    # Before the first page there is nothing to skip.
+    first = published.with_ballots()[:stop]
+    questions = published[start:stop].page_with_ballots() if start else list(first)
     if page > 1 and not questions:
         raise Http404
     shown = questions[:PAGE_SIZE]
