@@ -3,9 +3,9 @@
 usage: python -m bench.crossings
 
 Under stock Django's ASGI handler, with its own middleware alone or with all of
-the site's, and under the site's, on a new database. Somebody who may have logged in is answered by
-the view; of other visitors' pages the words are in memory. It is counted when
-the server is warm.
+the site's, and under the site's, on a new database. Somebody who may have
+logged in is answered by the view; of other visitors' pages the words are in
+memory. It is counted when the server is warm.
 """
 
 import asyncio

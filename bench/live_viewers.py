@@ -3,9 +3,9 @@
 usage: python -m bench.live_viewers [--viewers 10000] [--votes 30] [--workers 1] [--deaf 0] [--beside 0]
 
 Prints delay from accepted vote to received event (p50, p99, worst), CPU of the
-server for each event, memory for each viewer and threads. With --beside so many
-others vote each second meanwhile: each event tells of some fifty votes. The server is ours,
+server for each event, memory for each viewer and threads. The server is ours,
 under uvicorn's worker, on an empty SQLite database, or on DATABASE_URL's server.
+With --beside so many others vote each second meanwhile.
 
 The client is asyncio protocols on uvloop without any HTTP library, two
 processes of it: about 10 us an event, a tenth of a core at 10,000 viewers.
@@ -46,7 +46,7 @@ class Stream(asyncio.Protocol):
     """One viewer: asks, then notes when each version of the tally arrived."""
 
     def __init__(
-        self, question: int, deaf: bool, number: int, seen: list["Seen"]
+        self, question: int, deaf: bool, number: int, seen: list[Seen]
     ) -> None:
         self.question, self.deaf, self.number = question, deaf, number
         self.seen = seen

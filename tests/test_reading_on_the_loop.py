@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -88,12 +89,7 @@ def no_thread_free(handler: Handler) -> Iterator[None]:
         end.set()
 
 
-def look(handler: Handler, *visits: Visit) -> list[int]:
-    async def in_time() -> None:
-        await asyncio.wait_for(asyncio.gather(*(v.to(handler) for v in visits)), 10)
-
-    async_to_sync(in_time)()
-    return [visit.status for visit in visits]
+look = partial(send, within=10)
 
 
 @pytest.mark.parametrize("page", PAGES)

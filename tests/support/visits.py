@@ -101,11 +101,12 @@ def vote(choice: Choice, voter: str = "", token: str = TOKEN, form: str = "") ->
     return Visit(to, "POST", headers, [body])
 
 
-def send(handler: Handler, *visits: Visit) -> list[int]:
-    """Send all at the same moment; return the statuses."""
+def send(handler: Handler, *visits: Visit, within: float | None = None) -> list[int]:
+    """Send all at the same moment; return the statuses. Raises TimeoutError after so many seconds."""
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(visit.to(handler) for visit in visits))
+        async with asyncio.timeout(within):
+            await asyncio.gather(*(visit.to(handler) for visit in visits))
 
     async_to_sync(all_of_them)()
     return [visit.sent[0]["status"] for visit in visits]
